@@ -1,0 +1,1 @@
+//! Everything a client can ask: Tempo's HTTP API and our own.

@@ -1,0 +1,1 @@
+//! What a trace and a span are called, and the headers that carry the names.

@@ -1,0 +1,1 @@
+//! Receive, decode, admit, append; answers only when the log has it.

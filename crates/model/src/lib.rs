@@ -1,0 +1,1 @@
+//! What a span is: values, resource, tenant, time, and the one columnar table shape.

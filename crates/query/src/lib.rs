@@ -1,0 +1,1 @@
+//! Plans a question and answers it over the store.

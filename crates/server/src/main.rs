@@ -1,0 +1,3 @@
+//! The program `suyuan`.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! Bytes to table and back, pure: OTLP in protobuf and JSON, log records, answers.
