@@ -1,1 +1,9 @@
-//! Bytes to table and back, pure: OTLP in protobuf and JSON, log records, answers.
+//! Bytes to table and back, pure: no I/O, no clock, no threads.
+//!
+//! - [`protobuf`]: fields out of bytes and into bytes.
+//! - [`otlp`]: OTLP requests, protobuf or JSON, to rows of the table.
+//! - [`record`]: what the log keeps of a request.
+
+pub mod otlp;
+pub mod protobuf;
+pub mod record;

@@ -1,0 +1,135 @@
+//! A chunk: about 16,000 spans of one tenant as Arrow arrays, immutable.
+//!
+//! Rows stand in the order of the log. Resources and scopes are tables of their own, interned by
+//! their bytes as received; events and links are tables that name their span's row.
+
+use std::ops::Range;
+
+use arrow_array::{
+    Array, BinaryArray, FixedSizeBinaryArray, Int32Array, Int64Array, UInt32Array, UInt64Array,
+};
+use suyuan_ids::{SpanId, TraceId};
+
+use crate::attributes::AttributeTable;
+use crate::columns::Sparse;
+use crate::strings::Strings;
+
+/// One table of spans. All dense columns have [`Chunk::n_rows`] rows.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    /// 16 bytes each.
+    pub trace_id: FixedSizeBinaryArray,
+    /// The 8 bytes read as a big-endian number.
+    pub span_id: UInt64Array,
+    /// Null where no parent was sent.
+    pub parent_span_id: UInt64Array,
+    /// Nanoseconds since 1970; before 1970 cannot be said in OTLP.
+    pub start_unix_nanos: Int64Array,
+    /// May lie before the start: wrong clocks are data.
+    pub end_unix_nanos: Int64Array,
+    pub name: Strings,
+    /// OTLP's `SpanKind`, unknown numbers included.
+    pub kind: Int32Array,
+    /// OTLP's `StatusCode`, unknown numbers included.
+    pub status_code: Int32Array,
+    pub status_message: Sparse<Strings>,
+    pub trace_state: Sparse<Strings>,
+    pub flags: Sparse<UInt32Array>,
+    pub dropped_attributes: Sparse<UInt32Array>,
+    pub dropped_events: Sparse<UInt32Array>,
+    pub dropped_links: Sparse<UInt32Array>,
+    /// How many values of the span (its events and links included) were cut to the limit.
+    pub cut_values: Sparse<UInt32Array>,
+    /// Row in `resources`.
+    pub resource: UInt32Array,
+    /// Row in `scopes`.
+    pub scope: UInt32Array,
+    pub attributes: AttributeTable,
+    pub events: Events,
+    pub links: Links,
+    pub resources: Resources,
+    pub scopes: Scopes,
+}
+
+/// Events in the order received, all events of a span together.
+#[derive(Clone, Debug)]
+pub struct Events {
+    /// Row of the span; ascending.
+    pub span_row: UInt32Array,
+    pub time_unix_nanos: UInt64Array,
+    pub name: Strings,
+    pub dropped_attributes: Sparse<UInt32Array>,
+    pub attributes: AttributeTable,
+}
+
+/// Links in the order received, all links of a span together.
+#[derive(Clone, Debug)]
+pub struct Links {
+    /// Row of the span; ascending.
+    pub span_row: UInt32Array,
+    /// As sent, of whatever length: a link to a nonsense id is still what the sender said.
+    pub trace_id: BinaryArray,
+    pub span_id: BinaryArray,
+    pub trace_state: Sparse<Strings>,
+    pub flags: Sparse<UInt32Array>,
+    pub dropped_attributes: Sparse<UInt32Array>,
+    pub attributes: AttributeTable,
+}
+
+/// What OTLP says once for many spans: `ResourceSpans` without its spans.
+#[derive(Clone, Debug)]
+pub struct Resources {
+    pub schema_url: Strings,
+    pub dropped_attributes: Sparse<UInt32Array>,
+    /// The `entity_refs` fields of the resource as received, tags included; empty for most.
+    pub entity_refs: BinaryArray,
+    pub attributes: AttributeTable,
+}
+
+/// `ScopeSpans` without its spans.
+#[derive(Clone, Debug)]
+pub struct Scopes {
+    pub name: Strings,
+    pub version: Strings,
+    pub schema_url: Strings,
+    pub dropped_attributes: Sparse<UInt32Array>,
+    pub attributes: AttributeTable,
+}
+
+impl Chunk {
+    pub fn n_rows(&self) -> usize {
+        self.span_id.len()
+    }
+
+    pub fn trace_id(&self, row: u32) -> TraceId {
+        let bytes = self.trace_id.value(row as usize);
+        TraceId::from_bytes(bytes.try_into().expect("the array's values have 16 bytes"))
+    }
+
+    pub fn span_id(&self, row: u32) -> SpanId {
+        SpanId::from_bytes(self.span_id.value(row as usize).to_be_bytes())
+    }
+
+    /// What was sent as parent, if anything was.
+    pub fn parent_span_id(&self, row: u32) -> Option<[u8; 8]> {
+        let row = row as usize;
+        self.parent_span_id.is_valid(row).then(|| self.parent_span_id.value(row).to_be_bytes())
+    }
+
+    /// The rows of `events` that belong to a span.
+    pub fn events_of(&self, row: u32) -> Range<u32> {
+        range_of(&self.events.span_row, row)
+    }
+
+    /// The rows of `links` that belong to a span.
+    pub fn links_of(&self, row: u32) -> Range<u32> {
+        range_of(&self.links.span_row, row)
+    }
+}
+
+fn range_of(span_rows: &UInt32Array, row: u32) -> Range<u32> {
+    let rows = span_rows.values();
+    let start = rows.partition_point(|r| *r < row);
+    let end = start + rows[start..].partition_point(|r| *r == row);
+    start as u32..end as u32
+}
