@@ -1,12 +1,21 @@
-//! Documents hold together: links lead to files, and the two READMEs tell the same story.
+//! Documents hold together: links lead to files, paths in backticks exist, and the two READMEs tell
+//! the same story.
 
 use super::tree::{Finding, TextFile, Tree};
 
 const TWINS: [&str; 2] = ["README.md", "README.zh-CN.md"];
 
+/// A code span that begins so is taken for a path from the root, and must exist.
+const PATH_STARTS: [&str; 6] = ["crates/", "docs/", "xtask/", "fuzz/", "testdata/", "tests/"];
+const PLACEHOLDERS: [&str; 2] = ["NAME", "NNNN"];
+
+/// The changelog speaks of files as they were at the time.
+const HISTORY: &str = "CHANGELOG.md";
+
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings: Vec<Finding> =
         tree.with_extension("md").flat_map(|file| broken_links(tree, file)).collect();
+    findings.extend(tree.with_extension("md").flat_map(|file| missing_paths(tree, file)));
     findings.extend(twins(tree));
     findings
 }
@@ -63,6 +72,38 @@ fn link_targets(line: &str) -> Vec<String> {
         .filter_map(|rest| rest.split([')', ' ']).next())
         .map(str::to_string)
         .collect()
+}
+
+fn missing_paths(tree: &Tree, file: &TextFile) -> Vec<Finding> {
+    if file.path == HISTORY {
+        return Vec::new();
+    }
+    let prose = outline(file).prose;
+    prose
+        .iter()
+        .flat_map(|(line, text)| code_spans(text).map(move |span| (*line, span)))
+        .filter(|(_, span)| is_path(span) && !tree.holds(span))
+        .map(|(line, span)| {
+            file.finding(
+                line,
+                format!("`{span}` is not there"),
+                "name the file as it is now called",
+            )
+        })
+        .collect()
+}
+
+fn code_spans(line: &str) -> impl Iterator<Item = &str> {
+    line.split('`').skip(1).step_by(2)
+}
+
+/// Patterns (`docs/*.md`) and placeholders (`crates/NAME`, `docs/decisions/NNNN-title.md`) are not
+/// paths.
+fn is_path(span: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    PATH_STARTS.iter().any(|start| span.starts_with(start))
+        && span.chars().all(is_plain)
+        && !PLACEHOLDERS.iter().any(|placeholder| span.contains(placeholder))
 }
 
 /// A document taken apart: prose lines with their numbers, heading levels, fenced code.

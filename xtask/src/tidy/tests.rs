@@ -85,19 +85,21 @@ fn nothing_is_true_on_one_machine_only() {
 
 #[test]
 fn exceptions_say_why() {
+    let attributes = [
+        concat!("#", "[expect(unsafe_code, reason = \"maps a file\")]"),
+        concat!("#", "[expect(unsafe_code)]"),
+        concat!("#", "[expect(\n    dead_code,\n    reason = \"spread over lines\"\n)]"),
+        concat!("#", "[ignore]"),
+        concat!("#", "[ignore = \"needs a network\"]"),
+        concat!("#", "[allow(dead_code, reason = \"no\")]"),
+    ];
     check(
         reasons::check,
-        &[(
-            "a.rs",
-            "#[expect(unsafe_code, reason = \"maps a file\")]\n\
-             #[expect(unsafe_code)]\n\
-             #[expect(\n    dead_code,\n    reason = \"spread over lines\"\n)]\n\
-             #[ignore]\n\
-             #[ignore = \"needs a network\"]\n",
-        )],
+        &[("a.rs", &attributes.join("\n"))],
         &[
             "a.rs:2: an exception from a lint without its reason",
             "a.rs:7: an ignored test without its reason",
+            "a.rs:9: `allow` stays when its cause is gone",
         ],
     );
 }
@@ -235,6 +237,25 @@ fn links_lead_to_files() {
             "docs/a.md:6: the link leads to `gone.md`, which is not there",
             "docs/a.md:6: the link leads to `../../x.md`, which is not there",
         ],
+    );
+}
+
+#[test]
+fn named_paths_exist() {
+    check(
+        markdown::check,
+        &[
+            TWINS[0],
+            TWINS[1],
+            (
+                "docs/a.md",
+                "see `docs/a.md`, `crates/ids`, `crates/NAME/src`, `docs/*.md`, `gone.md`\n",
+            ),
+            ("docs/b.md", "see `crates/ids/src/gone.rs`\n"),
+            ("CHANGELOG.md", "moved `docs/old.md`\n"),
+            ("crates/ids/Cargo.toml", ""),
+        ],
+        &["docs/b.md:1: `crates/ids/src/gone.rs` is not there"],
     );
 }
 
