@@ -1,1 +1,13 @@
-//! For tests: the oracle of what was sent, equality of traces, faulty disks.
+//! For tests: the oracle of what was sent, equality of traces, and hands for a running server.
+//!
+//! Knows OTLP from `opentelemetry-proto` and the product only from outside, by its bytes: code
+//! that is shared with the product could not judge it.
+
+pub mod client;
+pub mod corpus;
+pub mod equality;
+pub mod json;
+pub mod jsonpb;
+pub mod oracle;
+pub mod process;
+pub mod sample;
