@@ -10,6 +10,7 @@ mod columns;
 mod strings;
 mod table;
 mod tenant;
+mod trace_rows;
 mod value;
 
 pub use attributes::{AttributeColumn, AttributeTable, Values};
@@ -18,6 +19,7 @@ pub use columns::Sparse;
 pub use strings::Strings;
 pub use table::{AttributeOwner, EventHead, LinkHead, Mark, SpanHead, TableBuilder};
 pub use tenant::{Tenant, TenantError};
+pub use trace_rows::{TracePiece, TraceRows};
 pub use value::{ValueRef, ValueType};
 
 #[cfg(test)]
