@@ -5,7 +5,7 @@ use super::tree::{Finding, TextFile, Tree};
 
 const TWINS: [&str; 2] = ["README.md", "README.zh-CN.md"];
 
-/// A code span that begins so is taken for a path from the root, and must exist.
+/// A code span that begins so and goes on is taken for a path from the root, and must exist.
 const PATH_STARTS: [&str; 6] = ["crates/", "docs/", "xtask/", "fuzz/", "testdata/", "tests/"];
 const PLACEHOLDERS: [&str; 2] = ["NAME", "NNNN"];
 
@@ -101,7 +101,7 @@ fn code_spans(line: &str) -> impl Iterator<Item = &str> {
 /// paths.
 fn is_path(span: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
-    PATH_STARTS.iter().any(|start| span.starts_with(start))
+    PATH_STARTS.iter().any(|start| span.len() > start.len() && span.starts_with(start))
         && span.chars().all(is_plain)
         && !PLACEHOLDERS.iter().any(|placeholder| span.contains(placeholder))
 }

@@ -120,6 +120,10 @@ fn a_format_follows_its_code() {
     let spaced = ("crates/wal/src/format.rs", "const MAGIC: u32 =\n    1;\n");
     check(formats::check, &[spaced, ("docs/formats/wal.md", &blessed)], &[]);
 
+    let tested = "const MAGIC: u32 = 1;\n\n#[cfg(test)]\nmod tests {}\n";
+    let tested = ("crates/wal/src/format.rs", tested);
+    check(formats::check, &[tested, ("docs/formats/wal.md", &blessed)], &[]);
+
     let changed = ("crates/wal/src/format.rs", "const MAGIC: u32 = 2;\n");
     check(
         formats::check,
