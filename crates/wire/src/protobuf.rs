@@ -89,6 +89,11 @@ impl<'a> Reader<'a> {
         Self { rest: message }
     }
 
+    /// Bytes not read yet.
+    pub fn remaining(&self) -> usize {
+        self.rest.len()
+    }
+
     /// The next field, or `None` at the end of the message. Groups (wire types 3 and 4), which
     /// nothing of ours uses, are skipped as an unknown field is.
     #[inline]

@@ -1,0 +1,121 @@
+//! OTLP trace requests to rows of the table.
+//!
+//! In: an inflated `ExportTraceServiceRequest`, protobuf or JSON, as it came from outside. Out:
+//! rows at the end of a [`TableBuilder`], and what was refused and why. Spans are judged one by
+//! one: a bad one never rejects its neighbours. JSON is first rewritten as protobuf bytes
+//! ([`json`]), so that one walk ([`walk`]) fills the columns.
+
+pub mod json;
+mod walk;
+
+use std::fmt;
+
+use suyuan_ids::IdError;
+use suyuan_model::TableBuilder;
+
+use crate::protobuf::Malformed;
+use crate::record::{Format, Limits};
+
+/// Which spans to refuse without looking, by their place in the request.
+#[derive(Clone, Copy, Debug)]
+pub enum Verdicts<'a> {
+    /// The request is new: judge every span.
+    Judge,
+    /// The request was judged before: refuse these (ascending), keep all others.
+    Repeat(&'a [u32]),
+}
+
+/// What became of a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Decoded {
+    pub accepted_spans: u64,
+    /// Spans refused, by their place in the request (counted from 0), ascending.
+    pub refused: Vec<RefusedSpan>,
+    /// Values cut to the limit, or refused keys over it counted as dropped.
+    pub cut_values: u64,
+    pub dropped_attributes: u64,
+    pub dropped_events: u64,
+    pub dropped_links: u64,
+    /// Attributes and other texts that were not UTF-8 and were repaired with U+FFFD.
+    pub repaired_texts: u64,
+    /// Odd but stored as sent: spans that end before they start, and spans that are their own
+    /// parent.
+    pub ends_before_start: u64,
+    pub own_parent: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RefusedSpan {
+    pub place: u32,
+    pub reason: RefusedReason,
+}
+
+/// Why one span was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedReason {
+    TraceId(IdError),
+    SpanId(IdError),
+    ParentSpanId(IdError),
+    /// Start or end beyond the year 2262, which 64-bit signed nanoseconds cannot hold.
+    TimeOutOfRange,
+    Malformed(Malformed),
+    TraceTooLarge,
+    /// It was refused when the request came.
+    Repeated,
+}
+
+impl RefusedReason {
+    /// As metrics say it.
+    pub fn label(&self) -> &'static str {
+        match self {
+            Self::TraceId(_) => "invalid_trace_id",
+            Self::SpanId(_) => "invalid_span_id",
+            Self::ParentSpanId(_) => "invalid_parent_span_id",
+            Self::TimeOutOfRange => "time_out_of_range",
+            Self::Malformed(_) => "malformed_span",
+            Self::TraceTooLarge => "trace_too_large",
+            Self::Repeated => "repeated",
+        }
+    }
+}
+
+impl fmt::Display for RefusedReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TraceId(error) => write!(f, "trace_id: {error}"),
+            Self::SpanId(error) => write!(f, "span_id: {error}"),
+            Self::ParentSpanId(error) => write!(f, "parent_span_id: {error}"),
+            Self::TimeOutOfRange => f.write_str("start or end time is beyond the year 2262"),
+            Self::Malformed(error) => write!(f, "span {error}"),
+            Self::TraceTooLarge => f.write_str("trace has more spans than are allowed"),
+            Self::Repeated => f.write_str("refused when it was received"),
+        }
+    }
+}
+
+/// Why a whole request is no OTLP request.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    #[error("request is not an OTLP ExportTraceServiceRequest in protobuf: {place} {error}")]
+    Protobuf { place: &'static str, error: Malformed },
+    #[error("request is not an OTLP ExportTraceServiceRequest in JSON: {0}")]
+    Json(#[from] serde_json::Error),
+}
+
+/// Appends the spans of a request to the table. On an error the table may hold rows of the
+/// request: take it back to the mark from before.
+pub fn decode(
+    format: Format,
+    body: &[u8],
+    limits: &Limits,
+    verdicts: Verdicts<'_>,
+    table: &mut TableBuilder,
+) -> Result<Decoded, RequestError> {
+    match format {
+        Format::OtlpProtobuf => walk::request(body, limits, verdicts, table),
+        Format::OtlpJson => walk::request(&json::to_protobuf(body)?, limits, verdicts, table),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,560 @@
+//! One pass over a protobuf request, straight into columns.
+//!
+//! Unknown fields are skipped, a singular field that comes twice is merged, as protobuf says. A
+//! span whose own bytes are malformed is refused alone: the frame around it still holds.
+
+use std::borrow::Cow;
+
+use suyuan_ids::{IdError, SpanId, TraceId};
+use suyuan_model::{AttributeOwner, EventHead, LinkHead, SpanHead, TableBuilder};
+
+use super::{Decoded, RefusedReason, RefusedSpan, RequestError, Verdicts};
+use crate::protobuf::{Field, Malformed, NESTING_MAX, Reader, Writer};
+use crate::record::Limits;
+
+pub(super) fn request(
+    body: &[u8],
+    limits: &Limits,
+    verdicts: Verdicts<'_>,
+    table: &mut TableBuilder,
+) -> Result<Decoded, RequestError> {
+    let mut walk = Walk { limits, verdicts, table, place: 0, decoded: Decoded::default() };
+    let mut reader = Reader::new(body);
+    while let Some(field) = reader.next_field().map_err(at("request"))? {
+        if field.number == 1 {
+            let message = field.bytes().map_err(at("resource_spans"))?;
+            walk.resource_spans(message)?;
+        }
+    }
+    walk.decoded.repaired_texts += walk.table.take_repaired_texts();
+    Ok(walk.decoded)
+}
+
+fn at(place: &'static str) -> impl Fn(Malformed) -> RequestError {
+    move |error| RequestError::Protobuf { place, error }
+}
+
+struct Walk<'a> {
+    limits: &'a Limits,
+    verdicts: Verdicts<'a>,
+    table: &'a mut TableBuilder,
+    /// The next span's place in the request.
+    place: u32,
+    decoded: Decoded,
+}
+
+/// A singular message field, which may come in several parts.
+#[derive(Default)]
+struct Merged<'a> {
+    first: &'a [u8],
+    all: Option<Vec<u8>>,
+}
+
+impl<'a> Merged<'a> {
+    /// Protobuf: the concatenation of two messages is their merger.
+    fn add(&mut self, part: &'a [u8]) {
+        match &mut self.all {
+            Some(all) => all.extend_from_slice(part),
+            None if self.first.is_empty() => self.first = part,
+            None => self.all = Some([self.first, part].concat()),
+        }
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.all.as_deref().unwrap_or(self.first)
+    }
+}
+
+impl Walk<'_> {
+    /// The resource is looked for first: it may stand behind the spans.
+    fn resource_spans(&mut self, message: &[u8]) -> Result<(), RequestError> {
+        let (mut resource, mut schema_url) = (Merged::default(), &b""[..]);
+        let mut reader = Reader::new(message);
+        while let Some(field) = reader.next_field().map_err(at("resource_spans"))? {
+            match field.number {
+                1 => resource.add(field.bytes().map_err(at("resource"))?),
+                3 => schema_url = field.bytes().map_err(at("resource_spans.schema_url"))?,
+                _ => {}
+            }
+        }
+        let resource = self.resource(resource.bytes(), schema_url).map_err(at("resource"))?;
+        let mut reader = Reader::new(message);
+        while let Some(field) = reader.next_field().map_err(at("resource_spans"))? {
+            // 1000 is where OTLP 0.15 to 0.18 kept `instrumentation_library_spans`.
+            if field.number == 2 || field.number == 1000 {
+                self.scope_spans(field.bytes().map_err(at("scope_spans"))?, resource)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn scope_spans(&mut self, message: &[u8], resource: u32) -> Result<(), RequestError> {
+        let (mut scope, mut schema_url) = (Merged::default(), &b""[..]);
+        let mut reader = Reader::new(message);
+        while let Some(field) = reader.next_field().map_err(at("scope_spans"))? {
+            match field.number {
+                1 => scope.add(field.bytes().map_err(at("scope"))?),
+                3 => schema_url = field.bytes().map_err(at("scope_spans.schema_url"))?,
+                _ => {}
+            }
+        }
+        let scope = self.scope(scope.bytes(), schema_url).map_err(at("scope"))?;
+        let mut reader = Reader::new(message);
+        while let Some(field) = reader.next_field().map_err(at("scope_spans"))? {
+            if field.number == 2 {
+                self.span(field.bytes().map_err(at("span"))?, resource, scope);
+            }
+        }
+        Ok(())
+    }
+
+    fn resource(&mut self, message: &[u8], schema_url: &[u8]) -> Result<u32, Malformed> {
+        if let Some(row) = self.table.find_resource(message, schema_url) {
+            return Ok(row);
+        }
+        let (mut dropped, mut over) = (0u32, 0u32);
+        let mut entity_refs = Writer::new();
+        let mut reader = Reader::new(message);
+        while let Some(field) = reader.next_field()? {
+            match field.number {
+                1 => {
+                    let fit = self.attribute(AttributeOwner::Resource, field)?;
+                    self.count_shared(&fit);
+                    over += fit.over;
+                }
+                2 => dropped = field.varint()? as u32,
+                3 => entity_refs.bytes(3, field.bytes()?),
+                _ => {}
+            }
+        }
+        let dropped = dropped.saturating_add(over);
+        Ok(self.table.finish_resource(message, schema_url, dropped, entity_refs.as_bytes()))
+    }
+
+    fn scope(&mut self, message: &[u8], schema_url: &[u8]) -> Result<u32, Malformed> {
+        if let Some(row) = self.table.find_scope(message, schema_url) {
+            return Ok(row);
+        }
+        let (mut name, mut version) = (&b""[..], &b""[..]);
+        let (mut dropped, mut over) = (0u32, 0u32);
+        let mut reader = Reader::new(message);
+        while let Some(field) = reader.next_field()? {
+            match field.number {
+                1 => name = field.bytes()?,
+                2 => version = field.bytes()?,
+                3 => {
+                    let fit = self.attribute(AttributeOwner::Scope, field)?;
+                    self.count_shared(&fit);
+                    over += fit.over;
+                }
+                4 => dropped = field.varint()? as u32,
+                _ => {}
+            }
+        }
+        let dropped = dropped.saturating_add(over);
+        Ok(self.table.finish_scope(message, schema_url, name, version, dropped))
+    }
+
+    fn span(&mut self, message: &[u8], resource: u32, scope: u32) {
+        let place = self.place;
+        self.place += 1;
+        let verdict = match self.verdicts {
+            Verdicts::Repeat(refused) if refused.binary_search(&place).is_ok() => {
+                Err(RefusedReason::Repeated)
+            }
+            _ => self.span_row(message, resource, scope),
+        };
+        match verdict {
+            Ok(()) => self.decoded.accepted_spans += 1,
+            Err(reason) => {
+                self.table.abandon_span();
+                self.decoded.refused.push(RefusedSpan { place, reason });
+            }
+        }
+    }
+
+    fn span_row(&mut self, message: &[u8], resource: u32, scope: u32) -> Result<(), RefusedReason> {
+        let mut head = SpanHead { resource, scope, ..SpanHead::default() };
+        let (mut trace_id, mut span_id, mut parent) = (&b""[..], &b""[..], &b""[..]);
+        let (mut start, mut end) = (0, 0);
+        let (mut n_events, mut n_links) = (0u32, 0u32);
+        let mut status = Merged::default();
+        let mut over = Over::default();
+        let mut reader = Reader::new(message);
+        while let Some(field) = reader.next_field()? {
+            match field.number {
+                1 => trace_id = field.bytes()?,
+                2 => span_id = field.bytes()?,
+                3 => head.trace_state = field.bytes()?,
+                4 => parent = field.bytes()?,
+                5 => head.name = field.bytes()?,
+                6 => head.kind = field.varint()? as i32,
+                7 => start = field.fixed64()?,
+                8 => end = field.fixed64()?,
+                9 => {
+                    let fit = self.attribute(AttributeOwner::Span, field)?;
+                    over.attributes += fit.over;
+                    head.cut_values += fit.cut;
+                }
+                10 => head.dropped_attributes = field.varint()? as u32,
+                11 if n_events >= self.limits.events_max => over.events += 1,
+                11 => {
+                    n_events += 1;
+                    head.cut_values += self.event(field.bytes()?)?;
+                }
+                12 => head.dropped_events = field.varint()? as u32,
+                13 if n_links >= self.limits.links_max => over.links += 1,
+                13 => {
+                    n_links += 1;
+                    head.cut_values += self.link(field.bytes()?)?;
+                }
+                14 => head.dropped_links = field.varint()? as u32,
+                15 => status.add(field.bytes()?),
+                16 => head.flags = field.fixed32()?,
+                _ => {}
+            }
+        }
+        let mut reader = Reader::new(status.bytes());
+        while let Some(field) = reader.next_field()? {
+            match field.number {
+                2 => head.status_message = field.bytes()?,
+                3 => head.status_code = field.varint()? as i32,
+                _ => {}
+            }
+        }
+        head.trace_id = *TraceId::from_slice(trace_id).map_err(RefusedReason::TraceId)?.as_bytes();
+        let span_id = SpanId::from_slice(span_id).map_err(RefusedReason::SpanId)?;
+        head.span_id = u64::from_be_bytes(*span_id.as_bytes());
+        head.parent_span_id = parent_of(parent)?;
+        head.start_unix_nanos = start.try_into().map_err(|_| RefusedReason::TimeOutOfRange)?;
+        head.end_unix_nanos = end.try_into().map_err(|_| RefusedReason::TimeOutOfRange)?;
+        for text in [&mut head.name, &mut head.status_message, &mut head.trace_state] {
+            head.cut_values += u32::from(cut(text, self.limits.attribute_value_bytes_max));
+        }
+        head.dropped_attributes = head.dropped_attributes.saturating_add(over.attributes);
+        head.dropped_events = head.dropped_events.saturating_add(over.events);
+        head.dropped_links = head.dropped_links.saturating_add(over.links);
+        self.table.finish_span(&head);
+        self.count(&head, &over);
+        Ok(())
+    }
+
+    fn count(&mut self, head: &SpanHead<'_>, over: &Over) {
+        let decoded = &mut self.decoded;
+        decoded.cut_values += u64::from(head.cut_values);
+        decoded.dropped_attributes += u64::from(over.attributes);
+        decoded.dropped_events += u64::from(over.events);
+        decoded.dropped_links += u64::from(over.links);
+        decoded.ends_before_start += u64::from(head.end_unix_nanos < head.start_unix_nanos);
+        decoded.own_parent += u64::from(head.parent_span_id == Some(head.span_id));
+    }
+
+    /// Counts what happened to an attribute of a resource or scope.
+    fn count_shared(&mut self, fit: &Fit) {
+        self.decoded.cut_values += u64::from(fit.cut);
+        self.decoded.dropped_attributes += u64::from(fit.over);
+    }
+
+    /// Returns how many values were cut.
+    fn event(&mut self, message: &[u8]) -> Result<u32, Malformed> {
+        let mut head = EventHead::default();
+        let (mut cut_values, mut over) = (0, 0u32);
+        let mut reader = Reader::new(message);
+        while let Some(field) = reader.next_field()? {
+            match field.number {
+                1 => head.time_unix_nanos = field.fixed64()?,
+                2 => head.name = field.bytes()?,
+                3 => {
+                    let fit = self.attribute(AttributeOwner::Event, field)?;
+                    over += fit.over;
+                    cut_values += fit.cut;
+                }
+                4 => head.dropped_attributes = field.varint()? as u32,
+                _ => {}
+            }
+        }
+        cut_values += u32::from(cut(&mut head.name, self.limits.attribute_value_bytes_max));
+        head.dropped_attributes = head.dropped_attributes.saturating_add(over);
+        self.decoded.dropped_attributes += u64::from(over);
+        self.table.finish_event(head);
+        Ok(cut_values)
+    }
+
+    /// Returns how many values were cut.
+    fn link(&mut self, message: &[u8]) -> Result<u32, Malformed> {
+        let mut head = LinkHead::default();
+        let (mut cut_values, mut over) = (0, 0u32);
+        let mut reader = Reader::new(message);
+        while let Some(field) = reader.next_field()? {
+            match field.number {
+                1 => head.trace_id = field.bytes()?,
+                2 => head.span_id = field.bytes()?,
+                3 => head.trace_state = field.bytes()?,
+                4 => {
+                    let fit = self.attribute(AttributeOwner::Link, field)?;
+                    over += fit.over;
+                    cut_values += fit.cut;
+                }
+                5 => head.dropped_attributes = field.varint()? as u32,
+                6 => head.flags = field.fixed32()?,
+                _ => {}
+            }
+        }
+        for text in [&mut head.trace_id, &mut head.span_id, &mut head.trace_state] {
+            cut_values += u32::from(cut(text, self.limits.attribute_value_bytes_max));
+        }
+        head.dropped_attributes = head.dropped_attributes.saturating_add(over);
+        self.decoded.dropped_attributes += u64::from(over);
+        self.table.finish_link(head);
+        Ok(cut_values)
+    }
+
+    /// One `KeyValue` to what is being written.
+    #[inline]
+    fn attribute(&mut self, owner: AttributeOwner, field: Field<'_>) -> Result<Fit, Malformed> {
+        let (mut key, mut value) = (&b""[..], Merged::default());
+        let mut reader = Reader::new(field.bytes()?);
+        while let Some(field) = reader.next_field()? {
+            match field.number {
+                1 => key = field.bytes()?,
+                2 => value.add(field.bytes()?),
+                _ => {}
+            }
+        }
+        let bytes_max = self.limits.attribute_value_bytes_max;
+        let mut is_cut = cut(&mut key, bytes_max);
+        let value = AnyValue::read(value.bytes(), &mut self.decoded.repaired_texts)?;
+        if self.table.attributes_len(owner) >= self.limits.attributes_max as usize {
+            return Ok(Fit { over: 1, cut: 0 });
+        }
+        match value {
+            AnyValue::String(mut text) => {
+                is_cut |= cut(&mut text, bytes_max);
+                self.table.push_string(owner, key, text);
+            }
+            AnyValue::Int(value) => self.table.push_int(owner, key, value),
+            AnyValue::Bool(value) => self.table.push_bool(owner, key, value),
+            AnyValue::Double(value) => self.table.push_double(owner, key, value),
+            AnyValue::Bytes(bytes) => {
+                let kept = bytes.len().min(bytes_max as usize);
+                is_cut |= kept < bytes.len();
+                self.table.push_bytes(owner, key, &bytes[..kept]);
+            }
+            AnyValue::Array(message) => {
+                let kept = first_elements(&message, bytes_max as usize);
+                is_cut |= kept.len() < message.len();
+                self.table.push_array(owner, key, kept);
+            }
+            AnyValue::Map(message) => {
+                let kept = first_elements(&message, bytes_max as usize);
+                is_cut |= kept.len() < message.len();
+                self.table.push_map(owner, key, kept);
+            }
+            AnyValue::Empty => self.table.push_empty(owner, key),
+        }
+        Ok(Fit { over: 0, cut: u32::from(is_cut) })
+    }
+}
+
+/// How an attribute fitted the limits.
+struct Fit {
+    over: u32,
+    cut: u32,
+}
+
+/// What a span has over the limits.
+#[derive(Default)]
+struct Over {
+    attributes: u32,
+    events: u32,
+    links: u32,
+}
+
+impl From<Malformed> for RefusedReason {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+/// A parent may be absent or all zero, which both say "none", but must not have another length.
+fn parent_of(bytes: &[u8]) -> Result<Option<u64>, RefusedReason> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let exact: [u8; 8] = bytes.try_into().map_err(|_| {
+        let error = IdError::WrongLength { bytes: bytes.len(), bytes_expected: 8 };
+        RefusedReason::ParentSpanId(error)
+    })?;
+    Ok(Some(u64::from_be_bytes(exact)))
+}
+
+/// Cuts a text to a number of bytes, not within a character. Returns whether it was cut.
+#[inline]
+fn cut(text: &mut &[u8], bytes_max: u32) -> bool {
+    if text.len() <= bytes_max as usize {
+        return false;
+    }
+    let mut end = bytes_max as usize;
+    while end > 0 && text[end] & 0xc0 == 0x80 {
+        end -= 1;
+    }
+    *text = &text[..end];
+    true
+}
+
+/// The elements of an `ArrayValue` or `KeyValueList` that fit whole into a number of bytes.
+fn first_elements(message: &[u8], bytes_max: usize) -> &[u8] {
+    if message.len() <= bytes_max {
+        return message;
+    }
+    let mut reader = Reader::new(message);
+    let mut end = 0;
+    while let Ok(Some(_)) = reader.next_field() {
+        let read = message.len() - reader.remaining();
+        if read > bytes_max {
+            break;
+        }
+        end = read;
+    }
+    &message[..end]
+}
+
+enum AnyValue<'a> {
+    Empty,
+    String(&'a [u8]),
+    Bool(bool),
+    Int(i64),
+    Double(f64),
+    Bytes(&'a [u8]),
+    Array(Cow<'a, [u8]>),
+    Map(Cow<'a, [u8]>),
+}
+
+impl<'a> AnyValue<'a> {
+    /// The last member that is set wins; an array or map that comes twice in a row is merged.
+    #[inline]
+    fn read(message: &'a [u8], repaired_texts: &mut u64) -> Result<Self, Malformed> {
+        let mut checked = |message, shape| checked(message, shape, repaired_texts);
+        let mut value = Self::Empty;
+        let mut reader = Reader::new(message);
+        while let Some(field) = reader.next_field()? {
+            value = match (field.number, value) {
+                (1, _) => Self::String(field.bytes()?),
+                (2, _) => Self::Bool(field.varint()? != 0),
+                (3, _) => Self::Int(field.varint()? as i64),
+                (4, _) => Self::Double(f64::from_bits(field.fixed64()?)),
+                (5, Self::Array(earlier)) => {
+                    Self::Array(joined(earlier, checked(field.bytes()?, Shape::Array)?))
+                }
+                (5, _) => Self::Array(checked(field.bytes()?, Shape::Array)?),
+                (6, Self::Map(earlier)) => {
+                    Self::Map(joined(earlier, checked(field.bytes()?, Shape::Map)?))
+                }
+                (6, _) => Self::Map(checked(field.bytes()?, Shape::Map)?),
+                (7, _) => Self::Bytes(field.bytes()?),
+                (_, unchanged) => unchanged,
+            };
+        }
+        Ok(value)
+    }
+}
+
+fn joined<'a>(earlier: Cow<'a, [u8]>, later: Cow<'a, [u8]>) -> Cow<'a, [u8]> {
+    let mut all = earlier.into_owned();
+    all.extend_from_slice(&later);
+    Cow::Owned(all)
+}
+
+/// Checks an array or map down to its leaves, so that whoever reads it later need not fear it.
+fn checked<'a>(
+    message: &'a [u8],
+    shape: Shape,
+    repaired_texts: &mut u64,
+) -> Result<Cow<'a, [u8]>, Malformed> {
+    if shape.is_valid_text(message, NESTING_MAX)? {
+        return Ok(Cow::Borrowed(message));
+    }
+    *repaired_texts += 1;
+    let mut repaired = Writer::new();
+    shape.repair(message, &mut repaired)?;
+    Ok(Cow::Owned(repaired.into_bytes()))
+}
+
+/// The messages inside an array or map, as far as they must be told apart.
+#[derive(Clone, Copy, PartialEq)]
+enum Shape {
+    Array,
+    Map,
+    KeyValue,
+    AnyValue,
+}
+
+/// What a field of such a message holds.
+enum Part {
+    Text,
+    Varint,
+    Fixed64,
+    Bytes,
+    Message(Shape),
+    Unknown,
+}
+
+impl Shape {
+    fn part(self, field: u32) -> Part {
+        match (self, field) {
+            (Self::Array, 1) | (Self::KeyValue, 2) => Part::Message(Self::AnyValue),
+            (Self::Map, 1) => Part::Message(Self::KeyValue),
+            (Self::KeyValue | Self::AnyValue, 1) => Part::Text,
+            (Self::AnyValue, 2 | 3) => Part::Varint,
+            (Self::AnyValue, 4) => Part::Fixed64,
+            (Self::AnyValue, 5) => Part::Message(Self::Array),
+            (Self::AnyValue, 6) => Part::Message(Self::Map),
+            (Self::AnyValue, 7) => Part::Bytes,
+            _ => Part::Unknown,
+        }
+    }
+
+    /// Whether all texts are UTF-8, if the message is well-formed at all.
+    fn is_valid_text(self, message: &[u8], levels: usize) -> Result<bool, Malformed> {
+        let levels = match self {
+            Self::AnyValue => levels.checked_sub(1).ok_or(Malformed::TooDeep)?,
+            _ => levels,
+        };
+        let mut is_valid = true;
+        let mut reader = Reader::new(message);
+        while let Some(field) = reader.next_field()? {
+            match self.part(field.number) {
+                Part::Text => is_valid &= std::str::from_utf8(field.bytes()?).is_ok(),
+                Part::Varint => drop(field.varint()?),
+                Part::Fixed64 => drop(field.fixed64()?),
+                Part::Bytes => drop(field.bytes()?),
+                Part::Message(shape) => is_valid &= shape.is_valid_text(field.bytes()?, levels)?,
+                Part::Unknown => {}
+            }
+        }
+        Ok(is_valid)
+    }
+
+    /// Writes a checked message again with U+FFFD in place of what is not UTF-8.
+    fn repair(self, message: &[u8], out: &mut Writer) -> Result<(), Malformed> {
+        let mut reader = Reader::new(message);
+        while let Some(field) = reader.next_field()? {
+            let number = field.number;
+            match self.part(number) {
+                Part::Text => {
+                    out.bytes(number, String::from_utf8_lossy(field.bytes()?).as_bytes());
+                }
+                Part::Varint => out.varint(number, field.varint()?),
+                Part::Fixed64 => out.fixed64(number, field.fixed64()?),
+                Part::Bytes => out.bytes(number, field.bytes()?),
+                Part::Message(shape) => {
+                    let body = out.start_message(number);
+                    shape.repair(field.bytes()?, out)?;
+                    out.finish_message(body);
+                }
+                Part::Unknown => {}
+            }
+        }
+        Ok(())
+    }
+}
