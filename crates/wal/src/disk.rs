@@ -1,0 +1,90 @@
+//! The small part of a file system that the log stands on.
+//!
+//! In: paths relative to the log's folder (`""` is the folder itself). Out: bytes and the plain
+//! errors of the operating system. Nothing is durable before `sync_data` (bytes, size) or
+//! `sync_folder` (names) returned well. Never retries and never hides an error.
+
+use std::io::{self, IoSlice};
+
+use crate::Uuid;
+
+mod local;
+
+pub use local::LocalDisk;
+
+/// A folder of files. `LocalDisk` is the real one; `simulated::SimulatedDisk` forgets what was not
+/// synced.
+pub trait Disk: Send + Sync {
+    /// Makes a file of `bytes` zeros whose blocks are allocated, replacing one of that name.
+    /// `ErrorKind::StorageFull` if they cannot be.
+    fn create(&self, path: &str, bytes: u64) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Opens a file that exists.
+    fn open(&self, path: &str) -> io::Result<Box<dyn DiskFile>>;
+
+    /// Gives a file another name, replacing a file that has it.
+    fn rename(&self, source: &str, target: &str) -> io::Result<()>;
+
+    /// Removes a file.
+    fn remove(&self, path: &str) -> io::Result<()>;
+
+    /// Makes a folder inside the log's folder; it may exist.
+    fn create_folder(&self, path: &str) -> io::Result<()>;
+
+    /// The names of the files in a folder, in any order. A folder that does not exist has none.
+    fn list(&self, folder: &str) -> io::Result<Vec<String>>;
+
+    /// Makes the names in a folder durable.
+    fn sync_folder(&self, folder: &str) -> io::Result<()>;
+
+    /// A new random name for a log or a segment.
+    fn random_uuid(&self) -> io::Result<Uuid>;
+}
+
+/// An open file.
+pub trait DiskFile: Send + Sync {
+    /// Its size in bytes.
+    fn size(&self) -> io::Result<u64>;
+
+    /// Reads at `offset`; fewer bytes than asked for only at the end of the file.
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
+
+    /// Writes the parts back to back at `offset` and says how many bytes were taken, which may be
+    /// fewer than there are.
+    fn write_vectored_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<usize>;
+
+    /// Makes the bytes and the size durable.
+    fn sync_data(&self) -> io::Result<()>;
+
+    /// Cuts the file to `bytes`.
+    fn truncate(&self, bytes: u64) -> io::Result<()>;
+}
+
+/// Writes all parts, through as many calls as it takes. On an error some of them may be written.
+pub(crate) fn write_all_vectored_at(
+    file: &dyn DiskFile,
+    offset: u64,
+    mut parts: &mut [IoSlice<'_>],
+) -> io::Result<()> {
+    let mut at = offset;
+    IoSlice::advance_slices(&mut parts, 0);
+    while !parts.is_empty() {
+        let written = file.write_vectored_at(at, parts)?;
+        if written == 0 {
+            return Err(io::ErrorKind::WriteZero.into());
+        }
+        at += written as u64;
+        IoSlice::advance_slices(&mut parts, written);
+    }
+    Ok(())
+}
+
+/// Writes all of `bytes`.
+pub(crate) fn write_all_at(file: &dyn DiskFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    write_all_vectored_at(file, offset, &mut [IoSlice::new(bytes)])
+}
+
+/// Whether an error says that there is no space left, on the disk or in the quota.
+pub(crate) fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}

@@ -1,0 +1,165 @@
+//! A folder of the local file system.
+//!
+//! In: the folder's path. Out: `Disk`. Files are preallocated, so that the fdatasync of an append
+//! changes neither size nor block map more than it must. Never locks the folder: who opens the log
+//! for writing holds the lock of the data directory.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, IoSlice};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use rustix::fs::FallocateFlags;
+use rustix::rand::GetRandomFlags;
+
+use super::{Disk, DiskFile};
+use crate::Uuid;
+
+/// The most parts that one pwritev takes (`IOV_MAX` of Linux).
+const PARTS_PER_WRITE_MAX: usize = 1024;
+
+/// The real disk: a folder that holds one log and nothing else.
+#[derive(Clone, Debug)]
+pub struct LocalDisk {
+    folder: PathBuf,
+}
+
+impl LocalDisk {
+    /// Makes the folder if there is none, durably.
+    pub fn create(folder: impl Into<PathBuf>) -> io::Result<Self> {
+        let folder = folder.into();
+        fs::create_dir_all(&folder)?;
+        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        Ok(Self { folder })
+    }
+
+    /// A folder that exists, to read from. Makes nothing.
+    pub fn existing(folder: impl Into<PathBuf>) -> io::Result<Self> {
+        let folder = folder.into();
+        fs::read_dir(&folder)?;
+        Ok(Self { folder })
+    }
+
+    /// The folder's path.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+}
+
+impl Disk for LocalDisk {
+    fn create(&self, path: &str, bytes: u64) -> io::Result<Box<dyn DiskFile>> {
+        let path = self.folder.join(path);
+        let mut options = OpenOptions::new();
+        let file = options.read(true).write(true).create(true).truncate(true).open(&path)?;
+        if let Err(error) = allocate(&file, bytes) {
+            // What was allocated before the disk ran full goes back at once.
+            let _ = fs::remove_file(&path);
+            return Err(error);
+        }
+        Ok(Box::new(LocalFile(file)))
+    }
+
+    fn open(&self, path: &str) -> io::Result<Box<dyn DiskFile>> {
+        let path = self.folder.join(path);
+        let file = match OpenOptions::new().read(true).write(true).open(&path) {
+            // Whoever only inspects a log may not be allowed to write it.
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => File::open(&path)?,
+            other => other?,
+        };
+        Ok(Box::new(LocalFile(file)))
+    }
+
+    fn rename(&self, source: &str, target: &str) -> io::Result<()> {
+        fs::rename(self.folder.join(source), self.folder.join(target))
+    }
+
+    fn remove(&self, path: &str) -> io::Result<()> {
+        fs::remove_file(self.folder.join(path))
+    }
+
+    fn create_folder(&self, path: &str) -> io::Result<()> {
+        fs::create_dir_all(self.folder.join(path))
+    }
+
+    fn list(&self, folder: &str) -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(self.folder.join(folder)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other?,
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let entry = entry?;
+            if entry.file_type()?.is_file()
+                && let Ok(name) = entry.file_name().into_string()
+            {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn sync_folder(&self, folder: &str) -> io::Result<()> {
+        File::open(self.folder.join(folder))?.sync_all()
+    }
+
+    fn random_uuid(&self) -> io::Result<Uuid> {
+        let mut bytes = [0; 16];
+        let mut filled = 0;
+        while filled < bytes.len() {
+            filled += rustix::rand::getrandom(&mut bytes[filled..], GetRandomFlags::empty())?;
+        }
+        Ok(Uuid(bytes))
+    }
+}
+
+/// A file system that cannot preallocate gets a sparse file: it then may run full at a write, which
+/// costs a segment but loses nothing.
+fn allocate(file: &File, bytes: u64) -> io::Result<()> {
+    if bytes == 0 {
+        return Ok(());
+    }
+    match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
+        Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(bytes),
+        other => Ok(other?),
+    }
+}
+
+struct LocalFile(File);
+
+impl DiskFile for LocalFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.0.metadata()?.len())
+    }
+
+    fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let mut filled = 0;
+        while filled < buffer.len() {
+            match self.0.read_at(&mut buffer[filled..], offset + filled as u64) {
+                Ok(0) => break,
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    fn write_vectored_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<usize> {
+        let parts = &parts[..parts.len().min(PARTS_PER_WRITE_MAX)];
+        loop {
+            match rustix::io::pwritev(&self.0, parts, offset) {
+                Err(rustix::io::Errno::INTR) => {}
+                other => return Ok(other?),
+            }
+        }
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn truncate(&self, bytes: u64) -> io::Result<()> {
+        self.0.set_len(bytes)
+    }
+}
