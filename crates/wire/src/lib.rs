@@ -3,7 +3,9 @@
 //! - [`protobuf`]: fields out of bytes and into bytes.
 //! - [`otlp`]: OTLP requests, protobuf or JSON, to rows of the table.
 //! - [`record`]: what the log keeps of a request.
+//! - [`answer`]: rows of the table to Tempo's answers.
 
+pub mod answer;
 pub mod otlp;
 pub mod protobuf;
 pub mod record;
