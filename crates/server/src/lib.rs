@@ -1,1 +1,24 @@
 //! The program: configuration, roles, wiring, shutdown.
+//!
+//! In: a command line. Out: a running server, or what one of its tools was asked for. The only
+//! package that knows all others; what each of them does is decided in it, not here.
+
+pub mod cli;
+pub mod config;
+
+pub mod serve;
+pub mod server;
+
+pub mod doors;
+pub mod greeting;
+pub mod lock;
+pub mod signals;
+
+pub mod trace;
+pub mod wal_command;
+
+pub mod civil_time;
+pub mod logging;
+pub mod progress;
+pub mod quantity;
+pub mod terminal;

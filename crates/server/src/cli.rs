@@ -1,0 +1,99 @@
+//! The command line: what `suyuan` can be told, and who does it.
+//!
+//! In: arguments and the environment. Out: an exit code. Every subcommand says in its long help
+//! what it is for and shows an example; a test holds that.
+
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args, Parser, Subcommand};
+
+use crate::logging::{self, LogFormat};
+use crate::serve::ServeArgs;
+use crate::trace::TraceArgs;
+use crate::wal_command::WalCommand;
+use crate::{serve, trace, wal_command};
+
+/// Exit code of whatever could not be done, apart from the 1 of "done, and the answer is no".
+const FAILED: u8 = 2;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Green.on_default().bold())
+    .usage(AnsiColor::Green.on_default().bold())
+    .literal(AnsiColor::Cyan.on_default().bold())
+    .placeholder(AnsiColor::Cyan.on_default());
+
+/// Suyuan (溯源), a distributed tracing server: OpenTelemetry in, traces found again
+#[derive(Debug, Parser)]
+#[command(
+    name = "suyuan",
+    version,
+    styles = STYLES,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "Example:\n  suyuan demo\n  suyuan serve --data-dir /var/lib/suyuan\n  suyuan trace 4bf92f3577b34da6a3ce929d0e0e4736"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+    #[command(flatten)]
+    logging: LoggingArgs,
+}
+
+#[derive(Debug, Args)]
+struct LoggingArgs {
+    /// What to log on stderr, such as `info,suyuan_wal=debug`; RUST_LOG is read when it is not set
+    #[arg(long, global = true, value_name = "FILTER", env = "SUYUAN_LOG", hide_env_values = true)]
+    log: Option<String>,
+    /// How to log
+    #[arg(long, global = true, value_enum, default_value = "text", env = "SUYUAN_LOG_FORMAT")]
+    log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Serve(ServeArgs),
+    Trace(TraceArgs),
+    #[command(subcommand)]
+    Wal(WalCommand),
+}
+
+/// Reads the arguments of the process and does what they say.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
+    match run(cli) {
+        Ok(code) => code,
+        Err(error) => {
+            // Nothing is left to be done if stderr is gone too.
+            let _ = writeln!(io::stderr(), "error: {error:#}");
+            ExitCode::from(FAILED)
+        }
+    }
+}
+
+fn refuse(error: &clap::Error) -> ExitCode {
+    let _ = error.print();
+    if error.use_stderr() { ExitCode::from(FAILED) } else { ExitCode::SUCCESS }
+}
+
+fn run(cli: Cli) -> anyhow::Result<ExitCode> {
+    let filter = cli.logging.log.or_else(|| std::env::var("RUST_LOG").ok());
+    logging::start(filter.as_deref(), cli.logging.log_format)?;
+    match cli.command {
+        Command::Serve(args) => serve::run(&args),
+        Command::Trace(args) => one_thread()?.block_on(trace::run(&args)),
+        Command::Wal(command) => wal_command::run(&command),
+    }
+}
+
+/// Enough for a client that does one thing.
+fn one_thread() -> io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,144 @@
+//! Asks a server for one trace.
+//!
+//! In: the server's address, an id. Out: the bytes of its JSON answer, all of them, or why there
+//! are none. Bounded in size and in the time that nothing comes.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{Request, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::{Body, Incoming};
+use hyper_rustls::HttpsConnectorBuilder;
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use suyuan_ids::TraceId;
+use tokio::time::timeout;
+
+const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Between two pieces of the answer, and before the first.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// A trace of a million spans is about this large.
+const ANSWER_BYTES_MAX: usize = 2 << 30;
+const REASON_BYTES_MAX: usize = 4 << 10;
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum FetchError {
+    #[error("`{server}` is no address of a server: write it like http://127.0.0.1:3200")]
+    Address { server: String },
+    #[error(
+        "nothing answers at {server} ({reason}): start a server with `suyuan serve`, or name \
+         another one with --server"
+    )]
+    Unreachable { server: String, reason: String },
+    #[error("{server} answered nothing for {seconds} s", seconds = SILENCE_MAX.as_secs())]
+    Silent { server: String },
+    #[error("{server} answered {status}: {reason}")]
+    Refused { server: String, status: StatusCode, reason: String },
+    #[error("the answer of {server} broke off: {reason}")]
+    BrokenOff { server: String, reason: String },
+    #[error("the answer of {server} is larger than {ANSWER_BYTES_MAX} bytes")]
+    TooLarge { server: String },
+}
+
+/// `GET {server}/api/v2/traces/{id}` as JSON. An absent trace is an answer too, an empty one.
+pub(super) async fn trace_json(
+    server: &str,
+    id: TraceId,
+    tenant: Option<&str>,
+) -> Result<Bytes, FetchError> {
+    let request = request(server, id, tenant)?;
+    let mut http = HttpConnector::new();
+    http.set_connect_timeout(Some(CONNECT_WAIT_MAX));
+    http.enforce_http(false);
+    let connector = HttpsConnectorBuilder::new()
+        .with_webpki_roots()
+        .https_or_http()
+        .enable_http1()
+        .wrap_connector(http);
+    let client = Client::builder(TokioExecutor::new()).build(connector);
+
+    let answer = timeout(SILENCE_MAX, client.request(request)).await;
+    let answer = answer.map_err(|_| FetchError::Silent { server: server.to_owned() })?;
+    let answer = answer.map_err(|error| FetchError::Unreachable {
+        server: server.to_owned(),
+        reason: deepest_reason(&error),
+    })?;
+    let status = answer.status();
+    if status.is_success() {
+        return body(server, answer.into_body()).await;
+    }
+    Err(FetchError::Refused {
+        server: server.to_owned(),
+        status,
+        reason: reason(server, answer.into_body()).await?,
+    })
+}
+
+fn request(
+    server: &str,
+    id: TraceId,
+    tenant: Option<&str>,
+) -> Result<Request<Empty<Bytes>>, FetchError> {
+    let with_scheme =
+        if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
+    let uri = format!("{}/api/v2/traces/{id}", with_scheme.trim_end_matches('/'));
+    let mut request = Request::get(uri).header(http::header::ACCEPT, "application/json");
+    if let Some(tenant) = tenant {
+        request = request.header("x-scope-orgid", tenant);
+    }
+    let address = || FetchError::Address { server: server.to_owned() };
+    let request = request.body(Empty::new()).map_err(|_| address())?;
+    let known_scheme = matches!(request.uri().scheme_str(), Some("http" | "https"));
+    if known_scheme && request.uri().host().is_some() { Ok(request) } else { Err(address()) }
+}
+
+async fn body(server: &str, mut body: Incoming) -> Result<Bytes, FetchError> {
+    let expected = usize::try_from(body.size_hint().lower()).unwrap_or(0);
+    let mut bytes = BytesMut::with_capacity(expected.min(64 << 20));
+    while let Some(piece) = next_piece(server, &mut body).await? {
+        if bytes.len() + piece.len() > ANSWER_BYTES_MAX {
+            return Err(FetchError::TooLarge { server: server.to_owned() });
+        }
+        bytes.extend_from_slice(&piece);
+    }
+    Ok(bytes.freeze())
+}
+
+/// The first words of a refusal.
+async fn reason(server: &str, mut body: Incoming) -> Result<String, FetchError> {
+    let mut bytes = Vec::new();
+    while bytes.len() < REASON_BYTES_MAX
+        && let Some(piece) = next_piece(server, &mut body).await?
+    {
+        bytes.extend_from_slice(&piece);
+    }
+    bytes.truncate(REASON_BYTES_MAX);
+    Ok(crate::terminal::harmless(String::from_utf8_lossy(&bytes).trim()))
+}
+
+async fn next_piece(server: &str, body: &mut Incoming) -> Result<Option<Bytes>, FetchError> {
+    loop {
+        let frame = timeout(SILENCE_MAX, body.frame()).await;
+        let frame = frame.map_err(|_| FetchError::Silent { server: server.to_owned() })?;
+        let Some(frame) = frame else { return Ok(None) };
+        let frame = frame.map_err(|error| FetchError::BrokenOff {
+            server: server.to_owned(),
+            reason: deepest_reason(&error),
+        })?;
+        if let Ok(piece) = frame.into_data() {
+            return Ok(Some(piece));
+        }
+    }
+}
+
+/// `client error (Connect)` says less than the `Connection refused` beneath it.
+fn deepest_reason(error: &dyn std::error::Error) -> String {
+    let mut deepest = error;
+    while let Some(source) = deepest.source() {
+        deepest = source;
+    }
+    deepest.to_string()
+}
