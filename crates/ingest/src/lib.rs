@@ -1,1 +1,15 @@
 //! Receive, decode, admit, append; answers only when the log has it.
+
+mod admission;
+mod buffers;
+mod inflate;
+mod lane;
+mod metrics;
+mod receive;
+
+pub use admission::Rate;
+pub use lane::{
+    Lane, LaneOptions, Outcome, Refusal, Replay, ReplayError, Submission, Surroundings,
+};
+pub use metrics::{Metrics, Protocol};
+pub use receive::{Drained, Options, Receiver, Submit, Tenancy, serve};

@@ -91,10 +91,6 @@ fn slice<'a>(bytes: &'a [u8], ends: &[i32], position: usize) -> &'a [u8] {
 }
 
 impl StringsBuilder {
-    pub(crate) fn len(&self) -> usize {
-        if self.is_interning { self.codes.len() } else { self.ends.len() - 1 }
-    }
-
     /// Appends a text as received. Returns false if it was not UTF-8: then every bad sequence is
     /// replaced by U+FFFD.
     #[must_use]

@@ -202,6 +202,11 @@ impl TableBuilder {
         self.span_id.len() as u32
     }
 
+    /// The trace of each finished row.
+    pub fn trace_ids(&self) -> &[[u8; 16]] {
+        &self.trace_id
+    }
+
     /// A measure of the memory taken: text and binary values, and a flat sum per row.
     pub fn value_bytes(&self) -> usize {
         self.value_bytes

@@ -1,0 +1,23 @@
+//! What ingest hands to the store: a chunk, and how much of it may be seen.
+
+use std::sync::Arc;
+
+use crate::chunk::Chunk;
+use crate::tenant::Tenant;
+
+/// The state of one chunk of a tenant's live window.
+///
+/// Chunks are numbered from 0 for each tenant, without gaps. While a chunk grows it is published
+/// again and again with the same number and more rows; those that were visible never change. Only
+/// the last chunk of a tenant can be one that is not final.
+#[derive(Clone, Debug)]
+pub struct Publication {
+    pub tenant: Tenant,
+    pub chunk_number: u32,
+    pub chunk: Arc<Chunk>,
+    /// Rows from the start of the chunk that the log has on disk; rows behind them do not exist
+    /// for readers.
+    pub visible_rows: u32,
+    /// No more rows will come.
+    pub is_final: bool,
+}
