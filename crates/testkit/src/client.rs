@@ -28,6 +28,7 @@ use crate::jsonpb::{read_trace_v1, read_trace_v2, write_otlp};
 mod compress;
 
 pub use compress::{Compression, compressed};
+pub use tonic::Code as GrpcCode;
 
 /// Where a server listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -25,27 +25,15 @@ pub struct ServerProcess {
 
 impl ServerProcess {
     /// Starts `suyuan serve` on free loopback ports and waits until it says where it listens.
+    /// Settings are environment variables, `SUYUAN_<SECTION>_<KEY>` and a value.
     ///
     /// The error is everything it said, if it ended or stayed silent instead.
-    pub fn start(program: &Path, data_dir: &Path, arguments: &[&str]) -> Result<Self, String> {
-        let mut command = Command::new(program);
-        command.arg("serve").arg("--data-dir").arg(data_dir);
-        for flag in ["--http", "--otlp-grpc", "--otlp-http"] {
-            command.arg(flag).arg("127.0.0.1:0");
-        }
-        command.args(arguments);
-        Self::spawn(command)
-    }
-
-    /// Starts a prepared command line, which must be one of `suyuan serve`.
-    pub fn spawn(mut command: Command) -> Result<Self, String> {
-        let mut child = command
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .env("NO_COLOR", "1")
-            .spawn()
-            .map_err(|error| format!("{command:?}: {error}"))?;
+    pub fn start(
+        program: &Path,
+        data_dir: &Path,
+        settings: &[(&str, &str)],
+    ) -> Result<Self, String> {
+        let mut child = spawn(program, data_dir, settings)?;
         let (sender, lines) = channel();
         let stdout = child.stdout.take().expect("stdout is piped");
         let stderr = child.stderr.take().expect("stderr is piped");
@@ -102,6 +90,18 @@ impl Drop for ServerProcess {
         let _already_gone = self.child.kill();
         let _already_waited = self.child.wait();
     }
+}
+
+/// Starts `suyuan serve` without waiting for anything; what it says goes into pipes.
+pub fn spawn(program: &Path, data_dir: &Path, settings: &[(&str, &str)]) -> Result<Child, String> {
+    let mut command = Command::new(program);
+    command.arg("serve").arg("--data-dir").arg(data_dir);
+    for flag in ["--http", "--otlp-grpc", "--otlp-http"] {
+        command.arg(flag).arg("127.0.0.1:0");
+    }
+    command.envs(settings.iter().copied()).env("NO_COLOR", "1");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command.spawn().map_err(|error| format!("{command:?}: {error}"))
 }
 
 fn pass_lines(from: impl Read + Send + 'static, to: Sender<String>) -> JoinHandle<()> {

@@ -1,0 +1,178 @@
+//! Guards: what was sent is what is found, whatever it looks like, however it travels, and after
+//! a restart as before it.
+//!
+//! Every request of the corpora and some of our own goes over gRPC, HTTP protobuf and HTTP JSON,
+//! each time under trace ids of its own and compressed by turns; every trace is then asked for in
+//! all four forms, from the live server and from one that was killed and started again. The
+//! oracle says what must be found, `testkit::equality` what "equal" means.
+
+use std::path::Path;
+
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::trace::v1::Span;
+use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
+use suyuan_testkit::client::{Client, Compression, Form, Protocol};
+use suyuan_testkit::corpus::{Case, Corpora};
+use suyuan_testkit::equality::{compare, hex, missing_for_grafana, spans};
+use suyuan_testkit::oracle::{Oracle, SINGLE_TENANT};
+use suyuan_testkit::process::ServerProcess;
+use suyuan_testkit::sample::{START_UNIX_NANOS, full_span, plain_span, request, span_id};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_suyuan");
+
+fn start(data_dir: &Path) -> (ServerProcess, Client) {
+    let server = ServerProcess::start(Path::new(PROGRAM), data_dir, &[]).unwrap();
+    let client = Client::new(server.addresses());
+    (server, client)
+}
+
+#[tokio::test]
+async fn spans_of_our_own_are_found_as_they_were_sent() {
+    round_trip(own_cases()).await;
+}
+
+#[tokio::test]
+async fn spans_of_the_corpora_are_found_as_they_were_sent() {
+    let Some(corpora) = Corpora::find() else { return };
+    round_trip(corpora.all()).await;
+}
+
+async fn round_trip(cases: Vec<Case>) {
+    let data_dir = tempfile::tempdir().unwrap();
+    let (server, client) = start(data_dir.path());
+    let mut oracle = Oracle::new();
+    let mut n_requests = 0;
+    for (protocol, salt) in Protocol::ALL.into_iter().zip(1..) {
+        for case in cases.iter().map(|case| case.renumbered(salt)) {
+            let compression = Compression::ALL[n_requests % Compression::ALL.len()];
+            let answer = client.send(&case.request, protocol, compression).await;
+            let answer =
+                answer.unwrap_or_else(|error| panic!("{} {protocol:?}: {error:?}", case.name));
+            assert_eq!(answer, Default::default(), "{} {protocol:?}", case.name);
+            assert_eq!(oracle.accept(SINGLE_TENANT, &case.request).refusals, []);
+            n_requests += 1;
+        }
+    }
+    let n_answers = found_as_sent(&client, &oracle).await;
+    server.kill();
+    let (server, client) = start(data_dir.path());
+    let n_answers = n_answers + found_as_sent(&client, &oracle).await;
+    let (status, said) = server.terminate();
+    assert!(status.success(), "{status}: {said}");
+    let n_traces = oracle.trace_ids(SINGLE_TENANT).len();
+    println!("{n_requests} requests, {n_traces} traces, {n_answers} answers compared");
+}
+
+/// Compares every trace in every form; returns how many answers that were.
+async fn found_as_sent(client: &Client, oracle: &Oracle) -> usize {
+    let mut n_answers = 0;
+    for trace_id in oracle.trace_ids(SINGLE_TENANT) {
+        let sent = oracle.trace(SINGLE_TENANT, &trace_id);
+        client.trace_of(&trace_id, spans(&sent).count()).await.unwrap();
+        for form in Form::ALL {
+            let found = client.trace(&trace_id, form).await.unwrap().unwrap_or_default();
+            let place = || format!("trace {} as {form:?}", hex(&trace_id));
+            compare(&sent, &found).unwrap_or_else(|told| panic!("{}: {told}", place()));
+            missing_for_grafana(&found).unwrap_or_else(|told| panic!("{}: {told}", place()));
+            n_answers += 1;
+        }
+    }
+    n_answers
+}
+
+/// Shapes that no corpus has.
+fn own_cases() -> Vec<Case> {
+    let case = |name: &str, request| Case { name: name.to_owned(), request };
+    let spans = |name: &str, spans| case(name, request("shop", spans));
+    let server = SpanKind::Server as i32;
+    let client = SpanKind::Client as i32;
+    vec![
+        spans("every field", vec![full_span(1, 1, 9), plain_span(1, 9)]),
+        case("no resource, no scope, no status", bare(request("", vec![plain_span(2, 1)]))),
+        spans(
+            "client and server share an id",
+            vec![
+                Span { kind: client, parent_span_id: span_id(1), ..plain_span(3, 5) },
+                Span { kind: server, parent_span_id: span_id(1), ..plain_span(3, 5) },
+                Span { parent_span_id: span_id(5), ..plain_span(3, 6) },
+                plain_span(3, 1),
+            ],
+        ),
+        spans(
+            "ends before it starts",
+            vec![
+                Span { end_time_unix_nano: 5, ..full_span(4, 1, 9) },
+                Span { end_time_unix_nano: 0, ..plain_span(4, 2) },
+            ],
+        ),
+        spans(
+            "cycle and self-parent",
+            vec![
+                Span { parent_span_id: span_id(2), ..plain_span(5, 1) },
+                Span { parent_span_id: span_id(1), ..plain_span(5, 2) },
+                Span { parent_span_id: span_id(3), ..plain_span(5, 3) },
+            ],
+        ),
+        spans(
+            "one span id, three starts and kinds",
+            vec![
+                plain_span(6, 1),
+                Span { start_time_unix_nano: START_UNIX_NANOS + 1, ..plain_span(6, 1) },
+                Span { kind: SpanKind::Producer as i32, ..plain_span(6, 1) },
+            ],
+        ),
+        spans(
+            "times of any year",
+            vec![
+                Span { start_time_unix_nano: 0, end_time_unix_nano: 0, ..plain_span(7, 1) },
+                Span { start_time_unix_nano: 1, ..plain_span(7, 2) },
+                Span { end_time_unix_nano: i64::MAX as u64, ..plain_span(7, 3) },
+            ],
+        ),
+        spans(
+            "enumerations of tomorrow",
+            vec![Span { kind: 17, ..with_status_code(plain_span(8, 1), 9) }],
+        ),
+        case("the same request, first half", request("a", vec![full_span(9, 1, 2)])),
+        case("the same trace from another service", request("b", vec![full_span(9, 3, 1)])),
+        case("the same request, sent again", request("a", vec![full_span(9, 1, 2)])),
+    ]
+}
+
+fn bare(mut request: ExportTraceServiceRequest) -> ExportTraceServiceRequest {
+    let group = &mut request.resource_spans[0];
+    group.resource = None;
+    group.schema_url.clear();
+    group.scope_spans[0].scope = None;
+    group.scope_spans[0].schema_url.clear();
+    request
+}
+
+fn with_status_code(mut span: Span, code: i32) -> Span {
+    span.status.get_or_insert_default().code = code;
+    span
+}
+
+#[tokio::test]
+async fn an_id_may_be_asked_for_with_and_without_leading_zeros() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let (_server, client) = start(data_dir.path());
+    let mut span = plain_span(1, 1);
+    span.trace_id = [vec![0; 15], vec![0x1f]].concat();
+    let sent = request("shop", vec![span.clone()]);
+    client.send(&sent, Protocol::Grpc, Compression::None).await.unwrap();
+    client.trace_of(&span.trace_id, 1).await.unwrap();
+    for id in ["1f", "1F", "01f", "000000000000001f", "0000000000000000000000000000001f"] {
+        for version in ["/api/traces", "/api/v2/traces"] {
+            let answer = client.get(&format!("{version}/{id}"), "*/*").await.unwrap();
+            assert_eq!(answer.status, 200, "{version}/{id}");
+            assert!(answer.text().contains("\"traceId\":\"AAAAAAAAAAAAAAAAAAAAHw==\""), "{id}");
+        }
+    }
+    for (id, v1, v2) in [("2f", 404, 200), ("xyz", 400, 400), (&"1".repeat(33), 400, 400)] {
+        let answer = client.get(&format!("/api/traces/{id}"), "*/*").await.unwrap();
+        assert_eq!(answer.status, v1, "{id}");
+        let answer = client.get(&format!("/api/v2/traces/{id}"), "*/*").await.unwrap();
+        assert_eq!(answer.status, v2, "{id}");
+    }
+}
