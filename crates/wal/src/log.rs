@@ -116,6 +116,18 @@ pub struct Stats {
     pub queue_bytes: u64,
 }
 
+/// Reads the numbers of a log; outlives it.
+#[derive(Clone)]
+pub struct StatsReader(Arc<Shared>);
+
+impl StatsReader {
+    /// What the log did since it was opened.
+    pub fn stats(&self) -> Stats {
+        let queue_bytes = self.0.queue().bytes;
+        Stats { queue_bytes, ..self.0.counters.stats() }
+    }
+}
+
 /// Records that got an error, by what it was.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Failures {
@@ -193,8 +205,12 @@ impl Log {
 
     /// What the log did since it was opened.
     pub fn stats(&self) -> Stats {
-        let queue_bytes = self.shared.queue().bytes;
-        Stats { queue_bytes, ..self.shared.counters.stats() }
+        self.stats_reader().stats()
+    }
+
+    /// A handle on the same numbers, for who watches a log that another one writes.
+    pub fn stats_reader(&self) -> StatsReader {
+        StatsReader(Arc::clone(&self.shared))
     }
 
     /// Sets a durable record aside: its bytes and `reason` go into a file in `quarantine/`, and no
