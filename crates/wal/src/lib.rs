@@ -34,16 +34,19 @@ mod quarantine;
 mod inspect;
 
 mod disk;
+#[cfg(any(test, feature = "simulated"))]
+pub mod simulated;
 
-//pub mod simulated;
-
-//mod tests;
+#[cfg(test)]
+mod tests;
 
 pub use chain::ChainError;
 pub use disk::{Disk, DiskFile, LocalDisk};
 pub use format::{Position, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, Uuid, VERSION};
 pub use inspect::{Inspection, SegmentReport, Verification, inspect, scan_bytes, verify};
-pub use log::{AppendError, FSYNC_BUCKETS_SECONDS, Failures, Log, Options, Stats, open};
+pub use log::{
+    AppendError, FSYNC_BUCKETS_SECONDS, Failures, Log, Options, Stats, StatsReader, open,
+};
 pub use quarantine::QuarantineError;
 pub use recovery::{OpenError, Recovered, ReplayError, ReplayReport, TornTail, Verdict};
 pub use scan::{Damage, DamageKind};

@@ -233,7 +233,8 @@ fn find_end(disk: &dyn Disk, segment: &SegmentFile, is_last: bool) -> Result<Fou
         return Err(OpenError::Unreadable { file: segment.name.clone(), bytes });
     }
     let unmarked = scan.synced_end()..scan.records_end();
-    let end = scan.at();
+    // A closing mark stays outside: nobody knows whether it was synced.
+    let end = unmarked.start.max(unmarked.end);
     if !unmarked.is_empty() {
         rewrite(file.as_ref(), unmarked.start, unmarked.end).map_err(failed)?;
     }

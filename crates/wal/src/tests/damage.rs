@@ -1,0 +1,1 @@
+//! Bytes that change on the disk after they were synced, and files that do not belong.
