@@ -1,1 +1,34 @@
-//! Everything a client can ask: Tempo's HTTP API and our own.
+//! Everything a client can ask, on one port: HTTP/1.1, HTTP/2 and gRPC.
+//!
+//! In: connections. Out: Tempo's HTTP answers (`tempo.md 1`), and pages about the server itself.
+//! Only this package knows what Grafana expects. Errors are short plain text, never HTML: clients
+//! show them to people as they are (`grafana.md 1.2`). Nothing is received here.
+//!
+//! - [`router`]: which path is answered by what.
+//! - [`trace_by_id`]: the two trace endpoints.
+//! - [`answer_body`] and [`compression`]: an answer on its way out, encoded when it is asked for.
+//! - [`tenancy`]: whose data a request may see.
+//! - [`about`]: readiness, metrics, versions, status pages.
+//! - [`grpc`]: what a gRPC client hears.
+//! - [`serve`]: connections, limits, draining.
+
+mod about;
+mod answer_body;
+mod compression;
+mod error;
+mod grpc;
+mod metrics;
+mod router;
+mod serve;
+mod state;
+mod tenancy;
+mod trace_by_id;
+
+pub use metrics::Metrics;
+pub use router::router;
+pub use serve::serve;
+pub use state::{ApiState, BuildInfo, Options, Readiness};
+pub use tenancy::Tenancy;
+
+#[cfg(test)]
+mod tests;

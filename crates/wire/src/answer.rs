@@ -109,6 +109,11 @@ impl Iterator for Pieces {
 }
 
 impl Pieces {
+    /// Whether the last piece has been handed out.
+    pub fn is_done(&self) -> bool {
+        self.stage == Stage::Done
+    }
+
     fn next_protobuf(&mut self) -> Vec<u8> {
         let mut piece = match (self.stage, self.shape) {
             (Stage::Head, Shape::TraceById) => self.trace_field(),

@@ -1,0 +1,129 @@
+//! Pages about the server itself (`tempo.md 1.9`): plain text, and one JSON that Grafana reads.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::response::{IntoResponse, Response};
+use http::StatusCode;
+use http::header::CONTENT_TYPE;
+use prometheus_client::encoding::text::encode;
+use serde_json::json;
+
+use crate::error::{ApiError, plain_text};
+use crate::state::ApiState;
+use crate::tenancy::Tenancy;
+
+/// The Tempo whose API this is. Grafana switches features on by it.
+const TEMPO_VERSION: &str = "2.10.0";
+
+/// What can be asked, for people; `router` serves these and no others.
+const ENDPOINTS: &str = "\
+GET /api/v2/traces/{id}     a trace: JSON, or protobuf with `Accept: application/protobuf`
+GET /api/traces/{id}        the same in the older shape
+GET /api/echo               answers `echo`
+GET /api/status/buildinfo   versions, as JSON
+GET /ready                  200 when questions are answered, 503 before
+GET /metrics                counters, for Prometheus
+GET /status                 everything below on one page
+GET /status/version
+GET /status/services
+GET /status/endpoints
+GET /status/config
+";
+
+pub(crate) async fn index(State(state): State<ApiState>) -> Response {
+    let version = &state.build.version;
+    let text = format!(
+        "Suyuan {version}: distributed tracing.\n\nAsk:\n\n{ENDPOINTS}\n\
+         In Grafana add a Tempo data source with this address.\n"
+    );
+    plain_text(StatusCode::OK, text)
+}
+
+pub(crate) async fn echo() -> Response {
+    plain_text(StatusCode::OK, "echo\n")
+}
+
+pub(crate) async fn build_info(State(state): State<ApiState>) -> Response {
+    let build = &state.build;
+    Json(json!({
+        "version": TEMPO_VERSION,
+        "revision": build.revision,
+        "branch": format!("suyuan-{}", build.version),
+        "buildDate": build.build_date,
+        "buildUser": "suyuan",
+        "goVersion": "",
+    }))
+    .into_response()
+}
+
+pub(crate) async fn ready(State(state): State<ApiState>) -> Response {
+    match state.readiness.reason() {
+        None => plain_text(StatusCode::OK, "ready\n"),
+        Some(reason) => plain_text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
+    }
+}
+
+pub(crate) async fn metrics(State(state): State<ApiState>) -> Result<Response, ApiError> {
+    let mut text = String::new();
+    if let Err(error) = encode(&mut text, &state.registry) {
+        tracing::error!(%error, "metrics cannot be written");
+        return Err(ApiError::Internal);
+    }
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(CONTENT_TYPE, content_type)], text).into_response())
+}
+
+pub(crate) async fn status(State(state): State<ApiState>) -> Response {
+    let pages = ["version", "services", "endpoints", "config"];
+    let sections = pages
+        .map(|page| format!("## {page}\n\n{}\n", status_text(page, &state).unwrap_or_default()));
+    plain_text(StatusCode::OK, sections.concat())
+}
+
+pub(crate) async fn status_page(
+    State(state): State<ApiState>,
+    Path(page): Path<String>,
+) -> Response {
+    match status_text(&page, &state) {
+        Some(text) => plain_text(StatusCode::OK, text),
+        None => plain_text(
+            StatusCode::NOT_FOUND,
+            "no such page: try /status/version, /status/services, /status/endpoints or \
+             /status/config\n",
+        ),
+    }
+}
+
+fn status_text(page: &str, state: &ApiState) -> Option<String> {
+    Some(match page {
+        "version" => {
+            let build = &state.build;
+            let version = &build.version;
+            let revision = if build.revision.is_empty() { "unknown" } else { &build.revision };
+            format!("suyuan {version} (revision {revision}), API of Tempo {TEMPO_VERSION}\n")
+        }
+        "services" => {
+            let answers = state.readiness.reason().unwrap_or_else(|| "running".to_owned());
+            let tenancy = match state.options.tenancy {
+                Tenancy::Off => "off",
+                Tenancy::On => "by X-Scope-OrgID",
+            };
+            format!("api: {answers}\nlive spans: {}\ntenants: {tenancy}\n", state.store.n_rows())
+        }
+        "endpoints" => ENDPOINTS.to_owned(),
+        "config" => state.configuration.to_string(),
+        _ => return None,
+    })
+}
+
+pub(crate) async fn not_found() -> Response {
+    plain_text(
+        StatusCode::NOT_FOUND,
+        "nothing is served at this path: / lists what is. Traces are received on other ports, \
+         OTLP over gRPC on 4317 and over HTTP on 4318\n",
+    )
+}
+
+pub(crate) async fn method_not_allowed() -> Response {
+    plain_text(StatusCode::METHOD_NOT_ALLOWED, "this path is read with GET\n")
+}

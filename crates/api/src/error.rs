@@ -1,0 +1,77 @@
+//! Why a question has no answer, and how that is said: a status code and a line of plain text.
+
+use axum::response::{IntoResponse, Response};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use http::{HeaderValue, StatusCode};
+use suyuan_ids::IdError;
+use suyuan_model::TenantError;
+use suyuan_store::FindError;
+
+/// How long a client should wait for a server that is replaying its log.
+const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error("trace id: {0}")]
+    TraceId(#[from] IdError),
+    #[error("path is not valid: {0}")]
+    Path(String),
+    #[error("query string is not valid: {0}")]
+    QueryString(String),
+    #[error("parameter `{name}` is not a time: give seconds or nanoseconds since 1970 as a number")]
+    NotATime { name: &'static str },
+    #[error("end must be after start")]
+    EndBeforeStart,
+    #[error("parameter `mode` must be one of: all, ingesters, blocks, external")]
+    Mode,
+    #[error("parameter `q` is not supported here yet: ask for the whole trace without it")]
+    FilterUnsupported,
+    #[error("no org id")]
+    NoTenant,
+    #[error("org id: {0}")]
+    Tenant(#[from] TenantError),
+    #[error("header X-Scope-OrgID is given several times with different values")]
+    SeveralTenantHeaders,
+    #[error("{n_tenants} org ids in one request, at most {n_tenants_max} are allowed")]
+    TooManyTenants { n_tenants: usize, n_tenants_max: usize },
+    #[error("not ready: {0}")]
+    NotReady(String),
+    #[error("no answer within {seconds} s")]
+    TimedOut { seconds: f64 },
+    #[error("the trace cannot be read: {0}")]
+    Find(#[from] FindError),
+    #[error("internal error; the server's log says more")]
+    Internal,
+}
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NoTenant => StatusCode::UNAUTHORIZED,
+            Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
+            Self::Find(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        if status == StatusCode::INTERNAL_SERVER_ERROR {
+            tracing::error!(error = %self, "a question was not answered");
+        }
+        let mut response = plain_text(status, format!("{self}\n"));
+        if let Self::NotReady(_) = self {
+            response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S);
+        }
+        response
+    }
+}
+
+pub(crate) fn plain_text(status: StatusCode, text: impl Into<String>) -> Response {
+    let headers =
+        [(CONTENT_TYPE, "text/plain; charset=utf-8"), (X_CONTENT_TYPE_OPTIONS, "nosniff")];
+    (status, headers, text.into()).into_response()
+}

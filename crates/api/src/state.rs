@@ -1,0 +1,146 @@
+//! What every request needs, handed in by the program.
+//!
+//! In: a store, counters, texts. Out: [`ApiState`], cloned for each request. Nothing here is read
+//! from files or the environment.
+
+use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
+
+use prometheus_client::registry::Registry;
+use suyuan_store::Store;
+use tokio::sync::Semaphore;
+
+use crate::metrics::Metrics;
+use crate::tenancy::Tenancy;
+
+/// How the API works.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    pub tenancy: Tenancy,
+    /// A request that has no answer after this long is told so.
+    pub request_timeout: Duration,
+    /// Lookups that are read and encoded at the same time; others wait.
+    pub lookups_max: usize,
+    /// Open connections; further ones wait to be accepted.
+    pub connections_max: usize,
+    /// How long answers may still take when the server stops.
+    pub drain_timeout: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            tenancy: Tenancy::Off,
+            request_timeout: Duration::from_secs(30),
+            lookups_max: 32,
+            connections_max: 4_096,
+            drain_timeout: Duration::from_secs(10),
+        }
+    }
+}
+
+/// Which build this is.
+#[derive(Clone, Debug, Default)]
+pub struct BuildInfo {
+    /// Suyuan's own version.
+    pub version: String,
+    /// The commit it was built from; empty if unknown.
+    pub revision: String,
+    /// When it was built, as text; empty if unknown.
+    pub build_date: String,
+}
+
+/// Whether questions are answered; set by the program, read by every request.
+#[derive(Clone, Debug)]
+pub struct Readiness(Arc<RwLock<State>>);
+
+#[derive(Clone, Debug)]
+enum State {
+    NotYet(Arc<str>),
+    Ready,
+    Stopping,
+}
+
+impl Readiness {
+    /// Not ready, because of `reason`, such as "replaying the log".
+    pub fn not_yet(reason: &str) -> Self {
+        Self(Arc::new(RwLock::new(State::NotYet(reason.into()))))
+    }
+
+    /// Still not ready; `reason` may say how far it is.
+    pub fn set_not_yet(&self, reason: &str) {
+        self.set(State::NotYet(reason.into()));
+    }
+
+    pub fn set_ready(&self) {
+        self.set(State::Ready);
+    }
+
+    /// Requests are still answered, but load balancers should look elsewhere.
+    pub fn set_stopping(&self) {
+        self.set(State::Stopping);
+    }
+
+    /// Why `/ready` says no.
+    pub(crate) fn reason(&self) -> Option<String> {
+        match self.get() {
+            State::NotYet(reason) => Some(format!("not ready: {reason}")),
+            State::Ready => None,
+            State::Stopping => Some("not ready: stopping".to_owned()),
+        }
+    }
+
+    /// Why answers would be incomplete.
+    pub(crate) fn incomplete_because(&self) -> Option<Arc<str>> {
+        match self.get() {
+            State::NotYet(reason) => Some(reason),
+            State::Ready | State::Stopping => None,
+        }
+    }
+
+    fn get(&self) -> State {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set(&self, state: State) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = state;
+    }
+}
+
+/// What requests share.
+#[derive(Clone)]
+pub struct ApiState {
+    pub(crate) store: Store,
+    pub(crate) registry: Arc<Registry>,
+    pub(crate) metrics: Metrics,
+    pub(crate) readiness: Readiness,
+    pub(crate) build: Arc<BuildInfo>,
+    pub(crate) configuration: Arc<str>,
+    pub(crate) options: Options,
+    pub(crate) lookups: Arc<Semaphore>,
+}
+
+impl ApiState {
+    /// `registry`: everything that `/metrics` shows, `metrics` included. `configuration`: what
+    /// `/status/config` shows, without secrets.
+    pub fn new(
+        store: Store,
+        registry: Arc<Registry>,
+        metrics: Metrics,
+        readiness: Readiness,
+        build: BuildInfo,
+        configuration: &str,
+        options: Options,
+    ) -> Self {
+        Self {
+            store,
+            registry,
+            metrics,
+            readiness,
+            build: Arc::new(build),
+            configuration: configuration.into(),
+            options,
+            lookups: Arc::new(Semaphore::new(options.lookups_max)),
+        }
+    }
+}
