@@ -12,7 +12,7 @@ use clap::Args;
 
 use crate::config::{self, Config, Loaded, Sources, effective_toml};
 use crate::greeting::greeting;
-use crate::server::Server;
+use crate::server;
 use crate::signals::Signals;
 
 /// Run the server: receive OpenTelemetry, keep it, answer questions
@@ -92,7 +92,7 @@ pub fn run(args: &ServeArgs) -> anyhow::Result<ExitCode> {
 async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen()?;
     let running = tokio::select! {
-        started = Server::start(&config) => started?,
+        started = server::start(&config) => started?,
         signal = signals.next() => {
             tracing::info!(signal, "stopped while starting: nothing had been accepted");
             return Ok(ExitCode::SUCCESS);
@@ -103,7 +103,7 @@ async fn serve(config: Config) -> anyhow::Result<ExitCode> {
     let signal = signals.next().await;
     tracing::info!(signal, "draining; a second signal ends at once");
     signals.exit_on_next();
-    running.shutdown().await?;
+    running.shutdown().await;
     tracing::info!("everything that was acknowledged is on the disk");
     Ok(ExitCode::SUCCESS)
 }

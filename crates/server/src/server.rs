@@ -4,13 +4,33 @@
 //! where the packages meet. Order matters: the lock before the log, the ports before the replay,
 //! the log's records before the first request, and the same backwards at the end.
 
+mod log_metrics;
+mod process_metrics;
+mod replay;
+mod service;
+
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
 
-use crate::config::Config;
-use crate::doors::{self, Addresses, DoorError, Doors};
+use prometheus_client::registry::Registry;
+use suyuan_api::{ApiState, BuildInfo, Readiness};
+use suyuan_ids::TraceId;
+use suyuan_ingest::{Lane, LaneOptions, Metrics, Rate, Receiver, Surroundings};
+use suyuan_model::{Publication, Tenant};
+use suyuan_store::Store;
+use suyuan_wal::{LocalDisk, Log, Recovered};
+use suyuan_wire::record::Limits;
+use tokio::task::spawn_blocking;
+
+use crate::config::{Config, effective_toml};
+use crate::doors::{self, Addresses, Door, DoorError};
 use crate::lock::{DirectoryLock, LockError, lock};
+use log_metrics::LogMetrics;
+use process_metrics::ProcessMetrics;
+use service::Service;
 
 /// The log of requests. It is what the server cannot do without.
 pub(crate) const LOG_FOLDER: &str = "log";
@@ -18,6 +38,15 @@ pub(crate) const LOG_FOLDER: &str = "log";
 const LIVE_FOLDER: &str = "live";
 /// Blocks and their catalog.
 const OBJECTS_FOLDER: &str = "objects";
+
+/// What the log adds to a body: its record header with the refused rows of the largest request.
+const RECORD_HEADER_BYTES_MAX: u64 = 16 << 20;
+/// Lets a full disk still take a segment header.
+const LOG_RESERVE_BYTES: u64 = 1 << 20;
+/// What is neither requests in flight nor live tables: the program, its stacks, tables being
+/// filled, the index of traces, answers.
+const OTHER_MEMORY_BYTES: u64 = 192 << 20;
+const LIVE_MEMORY_BYTES_MIN: u64 = 16 << 20;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -32,28 +61,57 @@ pub enum StartError {
     Lock(#[from] LockError),
     #[error(transparent)]
     Door(#[from] DoorError),
+    #[error("cannot open the log in {path}: {source}", path = path.display())]
+    Log { path: PathBuf, source: suyuan_wal::OpenError },
+    #[error("cannot read the log in {path}: {source}", path = path.display())]
+    Replay { path: PathBuf, source: suyuan_wal::ReplayError },
+    #[error(transparent)]
+    Store(#[from] suyuan_store::OpenError),
+    #[error("cannot start a thread: {0}")]
+    Thread(io::Error),
+    #[error("start-up panicked: {0}; please report it")]
+    Panicked(tokio::task::JoinError),
 }
 
-/// Starts servers.
-#[derive(Debug)]
-pub struct Server;
-
-/// A server that answers.
-#[derive(Debug)]
+/// A server that answers. Dropped without [`Running::shutdown`], it ends as after a crash: what was
+/// acknowledged is kept.
 pub struct Running {
     addresses: Addresses,
-    _doors: Doors,
+    readiness: Readiness,
+    store: Store,
+    lane: Lane,
+    receiving: Service,
+    answering: Service,
     _lock: DirectoryLock,
 }
 
-impl Server {
-    /// Returns when every door answers and all of the log has been read.
-    pub async fn start(config: &Config) -> Result<Running, StartError> {
-        make_directories(config)?;
-        let lock = lock(&config.server.data_dir)?;
-        let doors = doors::open(config).await?;
-        Ok(Running { addresses: doors.addresses(), _doors: doors, _lock: lock })
-    }
+/// Starts a server; returns when every door answers and all of the log has been read. Until then
+/// the answering door says that it is not ready, and requests wait in the queues of the others.
+pub async fn start(config: &Config) -> Result<Running, StartError> {
+    let data_dir = &config.server.data_dir;
+    make_directories(data_dir)?;
+    let lock = lock(data_dir)?;
+    let doors = doors::open(config).await?;
+    let addresses = doors.addresses();
+
+    let store = open_store(config)?;
+    let (log, recovered) = open_log(config).await?;
+    let metrics = Metrics::new();
+    let readiness = Readiness::not_yet("reading the log");
+    let registry = registry(&store, &log, &metrics);
+    let answering = answer(config, doors.http, registry, &store, &readiness);
+
+    let replay = replay(config, log, recovered, &store, &metrics, &readiness);
+    let lane = match replay.await {
+        Ok(lane) => lane,
+        Err(error) => {
+            answering.stop().await;
+            return Err(error);
+        }
+    };
+    let receiving = receive(config, doors.otlp_grpc, doors.otlp_http, &lane, metrics);
+    readiness.set_ready();
+    Ok(Running { addresses, readiness, store, lane, receiving, answering, _lock: lock })
 }
 
 impl Running {
@@ -61,17 +119,198 @@ impl Running {
         &self.addresses
     }
 
-    /// Closes the doors, finishes what was begun, and returns when all of it is on the disk.
-    pub async fn shutdown(self) -> Result<(), StartError> {
-        Ok(())
+    /// Spans that can be found now.
+    pub fn visible_spans(&self) -> u64 {
+        self.store.n_rows()
+    }
+
+    /// Closes the receiving doors, finishes what was begun, and returns when all of it is on the
+    /// disk. Questions are answered until then.
+    pub async fn shutdown(self) {
+        self.readiness.set_stopping();
+        self.receiving.stop().await;
+        let lane = self.lane;
+        if let Err(error) = spawn_blocking(move || lane.close()).await {
+            tracing::error!(%error, "the log was not closed");
+        }
+        self.answering.stop().await;
     }
 }
 
-fn make_directories(config: &Config) -> Result<(), StartError> {
+fn make_directories(data_dir: &Path) -> Result<(), StartError> {
     for folder in [LOG_FOLDER, LIVE_FOLDER, OBJECTS_FOLDER] {
-        let path = config.server.data_dir.join(folder);
+        let path = data_dir.join(folder);
         fs::create_dir_all(&path)
             .map_err(|source| StartError::Directory { path: path.clone(), source })?;
     }
     Ok(())
+}
+
+fn open_store(config: &Config) -> Result<Store, StartError> {
+    let taken = config.otlp.in_flight_bytes_max.saturating_add(OTHER_MEMORY_BYTES);
+    let left = config.limits.memory_bytes_max.saturating_sub(taken);
+    Ok(Store::open(suyuan_store::Options {
+        live_directory: config.server.data_dir.join(LIVE_FOLDER),
+        resident_bytes_max: left.max(LIVE_MEMORY_BYTES_MIN),
+    })?)
+}
+
+/// Opening finds the end of the log, which reads much of its last segment.
+async fn open_log(config: &Config) -> Result<(Log, Recovered), StartError> {
+    let record_bytes_max = config.otlp.body_bytes_max.saturating_add(RECORD_HEADER_BYTES_MAX);
+    let options = suyuan_wal::Options {
+        segment_bytes_max: config.log.segment_bytes_max,
+        record_bytes_max: u32::try_from(record_bytes_max).unwrap_or(u32::MAX),
+        // Requests in flight are bounded already: this only states that the log holds no more.
+        queue_bytes_max: config.otlp.in_flight_bytes_max.saturating_add(record_bytes_max),
+        reserve_bytes: LOG_RESERVE_BYTES,
+    };
+    let path = config.server.data_dir.join(LOG_FOLDER);
+    let open = move || {
+        let failed = |source| StartError::Directory { path: path.clone(), source };
+        let disk = LocalDisk::create(&path).map_err(failed)?;
+        suyuan_wal::open(Arc::new(disk), options)
+            .map_err(|source| StartError::Log { path: path.clone(), source })
+    };
+    spawn_blocking(open).await.map_err(StartError::Panicked)?
+}
+
+fn registry(store: &Store, log: &Log, metrics: &Metrics) -> Registry {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(ProcessMetrics));
+    registry.register_collector(Box::new(LogMetrics::new(log.stats_reader())));
+    store.register(&mut registry);
+    metrics.register(&mut registry);
+    registry
+}
+
+fn answer(
+    config: &Config,
+    door: Door,
+    mut registry: Registry,
+    store: &Store,
+    readiness: &Readiness,
+) -> Service {
+    let metrics = suyuan_api::Metrics::default();
+    metrics.register(&mut registry);
+    let tenancy = match config.tenancy.enabled {
+        true => suyuan_api::Tenancy::On,
+        false => suyuan_api::Tenancy::Off,
+    };
+    let options = suyuan_api::Options {
+        tenancy,
+        drain_timeout: config.server.drain_wait_max,
+        ..suyuan_api::Options::default()
+    };
+    let build =
+        BuildInfo { version: env!("CARGO_PKG_VERSION").to_owned(), ..BuildInfo::default() };
+    let state = ApiState::new(
+        store.clone(),
+        Arc::new(registry),
+        metrics.clone(),
+        readiness.clone(),
+        build,
+        &effective_toml(config),
+        options,
+    );
+    let router = suyuan_api::router(state);
+    Service::start(door.listeners, move |listener, stopped| {
+        suyuan_api::serve(listener, router.clone(), metrics.clone(), options, stopped)
+    })
+}
+
+async fn replay(
+    config: &Config,
+    log: Log,
+    recovered: Recovered,
+    store: &Store,
+    metrics: &Metrics,
+    readiness: &Readiness,
+) -> Result<Lane, StartError> {
+    let options = LaneOptions { limits: limits(config), ..LaneOptions::default() };
+    let path = config.server.data_dir.join(LOG_FOLDER);
+    let surroundings = LaneSurroundings { store: store.clone() };
+    let replay = suyuan_ingest::Replay::new(options, surroundings, metrics.clone());
+    let readiness = readiness.clone();
+    let read = move || {
+        let replay = replay::replay(replay, recovered, &readiness)
+            .map_err(|source| StartError::Replay { path, source })?;
+        replay.start(log).map_err(StartError::Thread)
+    };
+    spawn_blocking(read).await.map_err(StartError::Panicked)?
+}
+
+fn limits(config: &Config) -> Limits {
+    let limits = &config.limits;
+    let narrow = |limit: u64| u32::try_from(limit).unwrap_or(u32::MAX);
+    Limits {
+        attribute_value_bytes_max: narrow(limits.attribute_value_bytes_max),
+        attributes_max: narrow(limits.attributes_per_span_max),
+        events_max: narrow(limits.events_per_span_max),
+        links_max: narrow(limits.links_per_span_max),
+        spans_per_trace_max: narrow(limits.spans_per_trace_max),
+    }
+}
+
+fn receive_options(config: &Config) -> suyuan_ingest::Options {
+    let wide = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
+    let bytes_per_second = config.limits.tenant_bytes_per_second;
+    let rate = Rate { bytes_per_second, burst_bytes: bytes_per_second };
+    suyuan_ingest::Options {
+        request_bytes_max: wide(config.otlp.body_bytes_max),
+        inflated_bytes_max: wide(config.otlp.inflated_bytes_max),
+        in_flight_bytes_max: wide(config.otlp.in_flight_bytes_max),
+        rate_per_tenant: (bytes_per_second > 0).then_some(rate),
+        tenancy: match config.tenancy.enabled {
+            true => suyuan_ingest::Tenancy::ByHeader,
+            false => suyuan_ingest::Tenancy::Single,
+        },
+        cors_allowed_origins: config.otlp.cors_allowed_origins.clone(),
+        drain_time_max: config.server.drain_wait_max,
+        ..suyuan_ingest::Options::default()
+    }
+}
+
+/// Both doors take both protocols.
+fn receive(
+    config: &Config,
+    otlp_grpc: Door,
+    otlp_http: Door,
+    lane: &Lane,
+    metrics: Metrics,
+) -> Service {
+    let receiver = Receiver::new(lane.clone(), receive_options(config), metrics);
+    let listeners = otlp_grpc.listeners.into_iter().chain(otlp_http.listeners).collect();
+    Service::start(listeners, move |listener, stopped| {
+        let receiver = receiver.clone();
+        async move {
+            let drained = suyuan_ingest::serve(listener, receiver, stopped).await;
+            if drained.connections_cut > 0 {
+                tracing::warn!(
+                    connections = drained.connections_cut,
+                    "cut connections whose requests did not end within server.drain_wait_max_ms"
+                );
+            }
+        }
+    })
+}
+
+/// What the lane asks of the rest of the server.
+struct LaneSurroundings {
+    store: Store,
+}
+
+impl Surroundings for LaneSurroundings {
+    fn publish(&mut self, publication: Publication) {
+        self.store.publish(publication);
+    }
+
+    fn trace_rows(&self, tenant: &Tenant, trace_id: TraceId) -> u64 {
+        self.store.trace_rows(tenant, trace_id)
+    }
+
+    fn now_unix_nanos(&self) -> u64 {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+    }
 }
