@@ -8,6 +8,8 @@
 //!
 //! `SUYUAN_KILL_ROUNDS` says how often (10), `SUYUAN_KILL_SEED` repeats a run's choices.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 use std::path::Path;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 

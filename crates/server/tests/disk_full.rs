@@ -4,6 +4,8 @@
 //! The data directory lies on a small file system of its own, which needs root and Linux; anyone
 //! else skips this test, and it says so.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -96,8 +98,9 @@ struct SmallDisk {
 impl SmallDisk {
     fn mount(path: &Path) -> Option<SmallDisk> {
         let size = format!("size={DISK_MIB}m");
-        let mount = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "suyuan"]).arg(path);
-        let said = match { mount }.output() {
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", &size, "suyuan"]).arg(path);
+        let said = match mount.output() {
             Ok(output) if output.status.success() => {
                 return Some(SmallDisk { path: path.to_owned() });
             }

@@ -3,6 +3,8 @@
 //! The SDK makes spans, the SDK's own exporter sends them, and what is found must be what the
 //! program asked the SDK to record. Other languages' SDKs are driven by `tests/exporters/run`.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};

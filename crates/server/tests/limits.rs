@@ -1,6 +1,8 @@
 //! Guards: every limit bites where it says, says so in the answer, and a limit that is changed
 //! later never changes what was stored before; tenants never see each other's traces.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 use std::path::Path;
 
 use opentelemetry_proto::tonic::common::v1::any_value::Value;

@@ -6,6 +6,8 @@
 //! all four forms, from the live server and from one that was killed and started again. The
 //! oracle says what must be found, `testkit::equality` what "equal" means.
 
+#![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
+
 use std::path::Path;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;

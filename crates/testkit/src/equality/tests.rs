@@ -45,7 +45,8 @@ fn spans_are_counted() {
 #[test]
 fn every_field_counts() {
     let sent = trace_of(vec![full_span(1, 1, 9)]);
-    let changes: [(&str, fn(&mut Span)); 19] = [
+    type Change = fn(&mut Span);
+    let changes: [(&str, Change); 19] = [
         ("not found", |span| span.trace_id[0] ^= 1),
         ("not found", |span| span.span_id[0] ^= 1),
         ("not found", |span| span.kind = 5),
