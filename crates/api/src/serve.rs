@@ -116,7 +116,7 @@ impl Connection {
     async fn serve(mut self, stream: TcpStream) {
         self.metrics.connections.inc();
         let gauge = self.metrics.connections.clone();
-        let _leaves = OnDrop(move || drop(gauge.dec()));
+        let _leaves = OnDrop(move || _ = gauge.dec());
         let _place = self.place;
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "a connection keeps its small packets back");
