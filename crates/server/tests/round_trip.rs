@@ -62,7 +62,7 @@ async fn round_trip(cases: Vec<Case>) {
     let (status, said) = server.terminate();
     assert!(status.success(), "{status}: {said}");
     let n_traces = oracle.trace_ids(SINGLE_TENANT).len();
-    println!("{n_requests} requests, {n_traces} traces, {n_answers} answers compared");
+    eprintln!("{n_requests} requests, {n_traces} traces, {n_answers} answers compared");
 }
 
 /// Compares every trace in every form; returns how many answers that were.
