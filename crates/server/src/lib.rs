@@ -14,6 +14,9 @@ pub mod greeting;
 pub mod lock;
 pub mod signals;
 
+pub mod generate;
+pub mod shop;
+
 pub mod trace;
 pub mod wal_command;
 
