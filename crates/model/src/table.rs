@@ -443,15 +443,16 @@ impl TableBuilder {
 
     /// Empties the table for the next chunk and keeps its buffers, keys and experience.
     pub fn clear(&mut self) {
+        self.abandon_span();
+        self.attributes.clear();
+        self.events.attributes.clear();
+        self.links.attributes.clear();
         self.truncate(Mark::default());
         self.name.clear();
         self.status_message.clear();
         self.trace_state.clear();
-        self.attributes.clear();
         self.events.name.clear();
-        self.events.attributes.clear();
         self.links.trace_state.clear();
-        self.links.attributes.clear();
         self.resources.clear();
         self.scopes.clear();
         self.value_bytes = 0;

@@ -39,6 +39,7 @@ pub struct Field<'a> {
 }
 
 impl<'a> Field<'a> {
+    #[inline(always)]
     pub fn bytes(&self) -> Result<&'a [u8], Malformed> {
         match self.value {
             FieldValue::Bytes(bytes) => Ok(bytes),
@@ -46,6 +47,7 @@ impl<'a> Field<'a> {
         }
     }
 
+    #[inline(always)]
     pub fn varint(&self) -> Result<u64, Malformed> {
         match self.value {
             FieldValue::Varint(value) => Ok(value),
@@ -53,6 +55,7 @@ impl<'a> Field<'a> {
         }
     }
 
+    #[inline(always)]
     pub fn fixed64(&self) -> Result<u64, Malformed> {
         match self.value {
             FieldValue::Fixed64(value) => Ok(value),
@@ -60,6 +63,7 @@ impl<'a> Field<'a> {
         }
     }
 
+    #[inline(always)]
     pub fn fixed32(&self) -> Result<u32, Malformed> {
         match self.value {
             FieldValue::Fixed32(value) => Ok(value),
@@ -67,6 +71,7 @@ impl<'a> Field<'a> {
         }
     }
 
+    #[cold]
     fn bad_wire_type(&self) -> Malformed {
         let wire_type = match self.value {
             FieldValue::Varint(_) => 0,
@@ -96,7 +101,7 @@ impl<'a> Reader<'a> {
 
     /// The next field, or `None` at the end of the message. Groups (wire types 3 and 4), which
     /// nothing of ours uses, are skipped as an unknown field is.
-    #[inline]
+    #[inline(always)]
     pub fn next_field(&mut self) -> Result<Option<Field<'a>>, Malformed> {
         loop {
             if self.rest.is_empty() {
@@ -121,7 +126,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn key(&mut self) -> Result<(u32, u8), Malformed> {
         let key = self.varint()?;
         let number = key >> 3;
@@ -131,7 +136,7 @@ impl<'a> Reader<'a> {
         Ok((number as u32, (key & 7) as u8))
     }
 
-    #[inline]
+    #[inline(always)]
     fn varint(&mut self) -> Result<u64, Malformed> {
         if let Some((&first, rest)) = self.rest.split_first()
             && first < 0x80
@@ -142,6 +147,7 @@ impl<'a> Reader<'a> {
         self.long_varint()
     }
 
+    #[inline(never)]
     fn long_varint(&mut self) -> Result<u64, Malformed> {
         let mut value = 0u64;
         for place in 0..10 {
@@ -160,7 +166,7 @@ impl<'a> Reader<'a> {
         Err(Malformed::VarintTooLong)
     }
 
-    #[inline]
+    #[inline(always)]
     fn take(&mut self, len: u64) -> Result<&'a [u8], Malformed> {
         if len > self.rest.len() as u64 {
             return Err(Malformed::Truncated);
@@ -170,7 +176,7 @@ impl<'a> Reader<'a> {
         Ok(taken)
     }
 
-    #[inline]
+    #[inline(always)]
     fn array<const N: usize>(&mut self) -> Result<[u8; N], Malformed> {
         let Some((taken, rest)) = self.rest.split_first_chunk::<N>() else {
             return Err(Malformed::Truncated);

@@ -162,7 +162,9 @@ fn json_with_a_bad_span_keeps_its_neighbour() {
 fn json_errors_say_where() {
     check_json(
         "{\"resourceSpans\":[{\"scopeSpans\":[\n{\"spans\":[{\"kind\":\"SERVER\"}]}]}]}",
-        expect![[r#"request is not an OTLP ExportTraceServiceRequest in JSON: kind: expected a number or a name, found "SERVER" at line 2 column 26"#]],
+        expect![[
+            r#"request is not an OTLP ExportTraceServiceRequest in JSON: kind: expected a number or a name, found "SERVER" at line 2 column 26"#
+        ]],
     );
     check_json(
         "[]",
