@@ -343,15 +343,17 @@ fn power_cut_at_every_step() {
 #[test]
 fn every_step_fails_in_every_way() {
     let mut tally = Tally::default();
-    let script = script();
-    for step in 1..=steps(&script) {
-        for fault in FAULTS {
+    for actions in [script(), rolls()] {
+        tally.workloads += 1;
+        for (step, fault) in
+            (1..=steps(&actions)).flat_map(|step| FAULTS.map(|fault| (step, fault)))
+        {
             tally.faults += 1;
             let disk = SimulatedDisk::new(DISK_BYTES, 7);
             disk.fail_at(step, fault);
             let ledger = Ledger::default();
             let story = format!("{fault:?} at step {step}");
-            Program::new(disk.clone(), ledger.clone()).run(&script, &mut tally, &story);
+            Program::new(disk.clone(), ledger.clone()).run(&actions, &mut tally, &story);
             for (seed, survival) in survivals(2).enumerate() {
                 chain(&disk, &ledger, survival, step * 100 + seed as u64, &mut tally, &story);
             }
@@ -375,6 +377,62 @@ fn power_cut_after_a_failing_step() {
     }
     println!("power cuts after failing steps: {tally:?}");
     assert!(tally.cuts > 1000 && tally.found > 10_000, "{tally:?}");
+}
+
+/// A failed roll to a new segment, then records small enough for the old one.
+fn rolls() -> Vec<Action> {
+    [9000, 50, 9000, 50, 600].map(|bytes| Action::Group(vec![bytes])).to_vec()
+}
+
+#[test]
+fn two_power_cuts_after_a_failing_step() {
+    let mut tally = Tally::default();
+    let actions = rolls();
+    let last = steps(&actions) + 6;
+    for step in 1..=last {
+        for fault in [Fault::Sync, Fault::Io] {
+            tally.faults += 1;
+            // The cuts right after the failure, and none before the end.
+            for first in (step + 1..step + 9).chain([u64::MAX]) {
+                let disk = SimulatedDisk::new(DISK_BYTES, step);
+                disk.fail_at(step, fault);
+                disk.cut_power_at(first);
+                let ledger = Ledger::default();
+                let story = format!("{fault:?} at step {step}, cut at {first}");
+                Program::new(disk.clone(), ledger.clone()).run(&actions, &mut tally, &story);
+                tally.cuts += u64::from(!disk.is_on());
+                for survival in survivals(3) {
+                    second_cut(&disk, &ledger, survival, &mut tally, &story);
+                }
+            }
+        }
+    }
+    println!("two power cuts after a failing step: {tally:?}");
+    assert!(tally.cuts > 1000 && tally.found > 10_000, "{tally:?}");
+}
+
+/// Goes on after a cut and is cut again at each of the next steps.
+fn second_cut(
+    disk: &SimulatedDisk,
+    ledger: &Ledger,
+    survival: Survival,
+    tally: &mut Tally,
+    story: &str,
+) {
+    for second in 1..=7 {
+        let (disk, ledger) = (disk.fork(), ledger.fork());
+        disk.restart(survival);
+        disk.cut_power_at(disk.steps() + second);
+        let story = format!("{story}, {survival:?}, cut again after {second} steps");
+        let actions = [Action::Group(vec![30])];
+        Program::new(disk.clone(), ledger.clone()).run(&actions, tally, &story);
+        tally.cuts += u64::from(!disk.is_on());
+        for seed in 0..3 {
+            let (disk, ledger) = (disk.fork(), ledger.fork());
+            disk.restart(Survival::Some(second * 10 + seed));
+            assert!(Program::new(disk, ledger).start(tally, &story));
+        }
+    }
 }
 
 #[test]
