@@ -9,11 +9,14 @@ use std::process::ExitCode;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
+use crate::generate::GenerateArgs;
+use crate::demo::DemoArgs;
+use crate::generate::GenerateArgs;
 use crate::logging::{self, LogFormat};
 use crate::serve::ServeArgs;
 use crate::trace::TraceArgs;
 use crate::wal_command::WalCommand;
-use crate::{serve, trace, wal_command};
+use crate::{generate, serve, trace, wal_command};
 
 /// Exit code of whatever could not be done, apart from the 1 of "done, and the answer is no".
 const FAILED: u8 = 2;
@@ -42,6 +45,7 @@ pub struct Cli {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Logging")]
 struct LoggingArgs {
     /// What to log on stderr, such as `info,suyuan_wal=debug`; RUST_LOG is read when it is not set
     #[arg(long, global = true, value_name = "FILTER", env = "SUYUAN_LOG", hide_env_values = true)]
@@ -54,6 +58,7 @@ struct LoggingArgs {
 #[derive(Debug, Subcommand)]
 enum Command {
     Serve(ServeArgs),
+    Generate(GenerateArgs),
     Trace(TraceArgs),
     #[command(subcommand)]
     Wal(WalCommand),
@@ -84,8 +89,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     let filter = cli.logging.log.or_else(|| std::env::var("RUST_LOG").ok());
     logging::start(filter.as_deref(), cli.logging.log_format)?;
     match cli.command {
+        Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Generate(args) => generate::run(&args),
         Command::Trace(args) => one_thread()?.block_on(trace::run(&args)),
+        Command::Generate(args) => generate::run(&args),
         Command::Wal(command) => wal_command::run(&command),
     }
 }

@@ -3,8 +3,13 @@
 //! A table of constants, written to be read. Texts in braces (`{sku}`, `{user}`, ...) are filled in
 //! from the visitor (`visitor.rs`). Durations are medians.
 
+mod inside;
+mod messages;
+
 use super::operation::*;
 use super::service::Service;
+use inside::*;
+use messages::*;
 
 /// Something that begins a trace, and how often it does.
 #[derive(Debug)]
@@ -61,8 +66,6 @@ pub(crate) static JOURNEYS: [Journey; 19] = [
     begins(10, Begins::Job, &SETTLEMENT),
 ];
 
-// ---- the gateway alone -------------------------------------------------------------------------
-
 static HEALTH: Operation = Operation {
     service: Service::GatewayExternal,
     door: http("GET", "/healthz"),
@@ -77,8 +80,6 @@ static STATIC_FILE: Operation = Operation {
     refusals: &[refusal(404, 12, "no such file")],
     ..PLAIN
 };
-
-// ---- looking around ----------------------------------------------------------------------------
 
 static HOME: Operation = Operation {
     service: Service::HomePage,
@@ -113,7 +114,6 @@ static PRODUCT_PAGE: Operation = Operation {
         sometimes(450, &[ask(&RECOMMEND)]),
         work("render product page", 1_900),
     ],
-    ..PLAIN
 };
 
 static SEARCH: Operation = Operation {
@@ -160,8 +160,6 @@ static REVIEWS: Operation = Operation {
     ..PLAIN
 };
 
-// ---- the cart ----------------------------------------------------------------------------------
-
 static ADD_TO_CART: Operation = Operation {
     service: Service::Cart,
     door: http("POST", "/cart/items"),
@@ -190,26 +188,6 @@ static VIEW_CART: Operation = Operation {
     ],
     ..PLAIN
 };
-
-static CART_BADGE: Operation = Operation {
-    service: Service::Cart,
-    door: http("GET", "/internal/cart/{user}/size"),
-    busy_micros: 250,
-    notes: &[Note::UserId],
-    steps: &[cache("HLEN", "cart:{user}")],
-    ..PLAIN
-};
-
-static CART_FOR_ORDER: Operation = Operation {
-    service: Service::Cart,
-    door: http("GET", "/internal/cart/{user}"),
-    busy_micros: 420,
-    notes: &[Note::UserId, Note::CartItems],
-    steps: &[cache("HGETALL", "cart:{user}")],
-    ..PLAIN
-};
-
-// ---- buying ------------------------------------------------------------------------------------
 
 static CHECKOUT: Operation = Operation {
     service: Service::Order,
@@ -244,7 +222,6 @@ static CHECKOUT: Operation = Operation {
         publish(&ORDER_CREATED),
         cache("DEL", "cart:{user}"),
     ],
-    ..PLAIN
 };
 
 static PAY: Operation = Operation {
@@ -273,41 +250,6 @@ static PAY: Operation = Operation {
         publish(&ORDER_PAID),
         insist(&MARK_PAID),
     ],
-    ..PLAIN
-};
-
-static ORDER_TO_PAY: Operation = Operation {
-    service: Service::Order,
-    door: http("GET", "/internal/orders/{order}"),
-    busy_micros: 450,
-    notes: &[Note::OrderId],
-    steps: &[
-        query(
-            "SELECT orders",
-            "SELECT id, user_id, state, total, currency FROM orders WHERE id = ? FOR UPDATE",
-            1_200,
-        ),
-        query(
-            "SELECT order_items",
-            "SELECT sku, quantity, price FROM order_items WHERE order_id = ?",
-            800,
-        ),
-    ],
-    ..PLAIN
-};
-
-static MARK_PAID: Operation = Operation {
-    service: Service::Order,
-    door: http("PUT", "/internal/orders/{order}/state"),
-    busy_micros: 380,
-    fails_per_mille: 4,
-    notes: &[Note::OrderId],
-    steps: &[query(
-        "UPDATE orders",
-        "UPDATE orders SET state = 'paid', paid_at = ? WHERE id = ?",
-        1_400,
-    )],
-    ..PLAIN
 };
 
 static MY_ORDERS: Operation = Operation {
@@ -323,29 +265,6 @@ static MY_ORDERS: Operation = Operation {
     ],
     ..PLAIN
 };
-
-static ORDERS_OF_USER: Operation = Operation {
-    service: Service::Order,
-    door: http("GET", "/internal/users/{user}/orders"),
-    busy_micros: 520,
-    notes: &[Note::UserId],
-    steps: &[
-        query(
-            "SELECT orders",
-            "SELECT id, state, total, currency, created_at FROM orders WHERE user_id = ? ORDER BY \
-             created_at DESC LIMIT 10",
-            2_300,
-        ),
-        query(
-            "SELECT order_items",
-            "SELECT order_id, sku, quantity FROM order_items WHERE order_id IN (?, ?, ?, ?, ?)",
-            1_500,
-        ),
-    ],
-    ..PLAIN
-};
-
-// ---- visitors ----------------------------------------------------------------------------------
 
 static LOGIN: Operation = Operation {
     service: Service::User,
@@ -367,246 +286,6 @@ static LOGIN: Operation = Operation {
     ..PLAIN
 };
 
-static CHECK_SESSION: Operation = Operation {
-    service: Service::Auth,
-    door: rpc("shop.auth.v1.Auth/CheckSession"),
-    busy_micros: 180,
-    notes: &[Note::UserId],
-    steps: &[cached(
-        "session:{session}",
-        960,
-        &[query("SELECT sessions", "SELECT user_id, expires_at FROM sessions WHERE id = ?", 700)],
-    )],
-    ..PLAIN
-};
-
-static NEW_SESSION: Operation = Operation {
-    service: Service::Auth,
-    door: rpc("shop.auth.v1.Auth/NewSession"),
-    busy_micros: 240,
-    notes: &[Note::UserId],
-    steps: &[
-        work("sign token", 320),
-        query(
-            "INSERT sessions",
-            "INSERT INTO sessions (id, user_id, expires_at) VALUES (?, ?, ?)",
-            900,
-        ),
-        cache("SETEX", "session:{session}"),
-    ],
-    ..PLAIN
-};
-
-static USER_NAMES: Operation = Operation {
-    service: Service::User,
-    door: http("GET", "/internal/users"),
-    busy_micros: 800,
-    steps: &[
-        cache("MGET", "user:{user} user:{sku} user:{tail}"),
-        sometimes(
-            300,
-            &[query(
-                "SELECT users",
-                "SELECT id, nick_name, avatar, tier FROM users WHERE id IN ({user}, {sku}, {tail})",
-                900,
-            )],
-        ),
-    ],
-    ..PLAIN
-};
-
-// ---- products ----------------------------------------------------------------------------------
-
-static PRODUCT: Operation = Operation {
-    service: Service::Catalog,
-    door: http("GET", "/internal/products/{sku}"),
-    busy_micros: 350,
-    notes: &[Note::Sku],
-    steps: &[cached(
-        "product:{sku}",
-        820,
-        &[
-            query(
-                "SELECT products",
-                "SELECT id, title, brand, images, attributes FROM products WHERE id = ?",
-                1_100,
-            ),
-            query(
-                "SELECT categories",
-                "SELECT id, name, parent_id FROM categories WHERE id IN (?, ?, ?)",
-                600,
-            ),
-            cache("SETEX", "product:{sku}"),
-        ],
-    )],
-    ..PLAIN
-};
-
-static NEW_PRODUCTS: Operation = Operation {
-    service: Service::Catalog,
-    door: http("GET", "/internal/products"),
-    busy_micros: 600,
-    steps: &[query(
-        "SELECT products",
-        "SELECT id, title, images FROM products WHERE on_sale = 1 ORDER BY listed_at DESC LIMIT 24",
-        4_200,
-    )],
-    ..PLAIN
-};
-
-static BANNERS: Operation = Operation {
-    service: Service::Coupon,
-    door: http("GET", "/internal/banners"),
-    busy_micros: 900,
-    steps: &[cached(
-        "banners:{city}",
-        700,
-        &[query(
-            "SELECT banners",
-            "SELECT id, image, link FROM banners WHERE city = '{city}' AND NOW() BETWEEN starts_at AND ends_at",
-            1_000,
-        )],
-    )],
-    ..PLAIN
-};
-
-static PRICE: Operation = Operation {
-    service: Service::Price,
-    door: http("GET", "/internal/prices/{sku}"),
-    busy_micros: 260,
-    notes: &[Note::Sku],
-    steps: &[cached(
-        "price:{sku}",
-        900,
-        &[query(
-            "SELECT prices",
-            "SELECT sku, amount, currency, valid_to FROM prices WHERE sku = ?",
-            700,
-        )],
-    )],
-    ..PLAIN
-};
-
-static PRICES: Operation = Operation {
-    service: Service::Price,
-    door: http("POST", "/internal/prices"),
-    busy_micros: 480,
-    steps: &[cache("MGET", "price:{sku} price:{user} price:{tail}"), work("apply discounts", 190)],
-    ..PLAIN
-};
-
-static STOCK: Operation = Operation {
-    service: Service::Inventory,
-    door: rpc("shop.inventory.v1.Inventory/GetStock"),
-    busy_micros: 150,
-    notes: &[Note::Sku],
-    steps: &[cache("HMGET", "stock:{sku}")],
-    ..PLAIN
-};
-
-static RESERVE: Operation = Operation {
-    service: Service::Inventory,
-    door: rpc("shop.inventory.v1.Inventory/Reserve"),
-    busy_micros: 420,
-    fails_per_mille: 9,
-    refusals: &[refusal(409, 12, "out of stock")],
-    notes: &[Note::OrderId],
-    steps: &[
-        query(
-            "UPDATE stock",
-            "UPDATE stock SET reserved = reserved + ? WHERE sku = ? AND on_hand - reserved >= ?",
-            1_700,
-        ),
-        cache("HINCRBY", "stock:{sku}"),
-    ],
-    ..PLAIN
-};
-
-static REVIEW_SUMMARY: Operation = Operation {
-    service: Service::Review,
-    door: http("GET", "/internal/reviews/{sku}/summary"),
-    busy_micros: 700,
-    notes: &[Note::Sku],
-    steps: &[cached(
-        "reviews:{sku}",
-        850,
-        &[query(
-            "SELECT reviews",
-            "SELECT COUNT(*), AVG(stars) FROM reviews WHERE sku = ? AND visible = 1",
-            2_400,
-        )],
-    )],
-    ..PLAIN
-};
-
-static RECOMMEND: Operation = Operation {
-    service: Service::Recommend,
-    door: http("GET", "/internal/recommendations/{user}"),
-    busy_micros: 1_200,
-    fails_per_mille: 6,
-    notes: &[Note::UserId],
-    steps: &[
-        cache("ZREVRANGE", "seen:{user}"),
-        work("load embedding", 900),
-        work("score candidates", 7_800),
-    ],
-    ..PLAIN
-};
-
-static COUPONS: Operation = Operation {
-    service: Service::Coupon,
-    door: http("GET", "/internal/users/{user}/coupons"),
-    busy_micros: 850,
-    fails_per_mille: 2,
-    notes: &[Note::UserId, Note::CouponCodes],
-    steps: &[query(
-        "SELECT coupons",
-        "SELECT code, percent, least_total, expires_at FROM coupons WHERE user_id = {user} AND used_at IS NULL",
-        1_300,
-    )],
-    ..PLAIN
-};
-
-static USE_COUPON: Operation = Operation {
-    service: Service::Coupon,
-    door: http("POST", "/internal/coupons/use"),
-    busy_micros: 900,
-    fails_per_mille: 7,
-    refusals: &[refusal(410, 10, "coupon has expired")],
-    notes: &[Note::UserId, Note::OrderId, Note::CouponCodes],
-    steps: &[query(
-        "UPDATE coupons",
-        "UPDATE coupons SET used_at = NOW(), order_id = '{order}' WHERE user_id = {user} AND used_at IS NULL LIMIT 1",
-        1_800,
-    )],
-    ..PLAIN
-};
-
-static SHIPPING_COST: Operation = Operation {
-    service: Service::Shipping,
-    door: http("GET", "/internal/shipping/cost"),
-    busy_micros: 500,
-    steps: &[
-        cached(
-            "zone:{city}",
-            930,
-            &[Step::Partner { partner: &MAP, patience: Patience::Attempts(2) }],
-        ),
-        work("pack parcels", 350),
-    ],
-    ..PLAIN
-};
-
-static RISK: Operation = Operation {
-    service: Service::Risk,
-    door: http("POST", "/internal/risk"),
-    busy_micros: 310,
-    refusals: &[refusal(403, 4, "looks like a robot")],
-    notes: &[Note::UserId, Note::RiskScore],
-    steps: &[cache("ZCOUNT", "attempts:{user}"), work("run rules", 640)],
-    ..PLAIN
-};
-
 static WRITE_REVIEW: Operation = Operation {
     service: Service::Review,
     door: http("POST", "/product/{sku}/reviews"),
@@ -624,224 +303,4 @@ static WRITE_REVIEW: Operation = Operation {
         cache("DEL", "reviews:{sku}"),
     ],
     ..PLAIN
-};
-
-static PARCELS: Operation = Operation {
-    service: Service::Shipping,
-    door: http("GET", "/internal/users/{user}/parcels"),
-    busy_micros: 520,
-    notes: &[Note::UserId],
-    steps: &[
-        query(
-            "SELECT parcels",
-            "SELECT id, carrier, state FROM parcels WHERE user_id = ? ORDER BY id DESC LIMIT 5",
-            1_100,
-        ),
-        Step::Partner { partner: &CARRIER, patience: Patience::Attempts(2) },
-    ],
-    ..PLAIN
-};
-
-// ---- messages ----------------------------------------------------------------------------------
-
-static ORDER_CREATED: Topic = Topic {
-    name: "order.created",
-    n_partitions: 12,
-    followers: &[&HOLD_STOCK],
-    readers: &[&LEARN_TASTE],
-};
-
-static ORDER_PAID: Topic = Topic {
-    name: "order.paid",
-    n_partitions: 12,
-    followers: &[],
-    readers: &[&SEND_INVOICE, &SEND_MESSAGES, &CREATE_SHIPMENT],
-};
-
-static SHIPMENT_CREATED: Topic =
-    Topic { name: "shipment.created", n_partitions: 6, followers: &[], readers: &[&SEND_MESSAGES] };
-
-static HOLD_STOCK: Operation = Operation {
-    service: Service::Inventory,
-    door: consume("order.created", "inventory"),
-    busy_micros: 400,
-    fails_per_mille: 3,
-    notes: &[Note::OrderId],
-    steps: &[
-        query("UPDATE stock", "UPDATE stock SET held = held + ? WHERE sku = ?", 1_500),
-        cache("HINCRBY", "stock:{sku}"),
-    ],
-    ..PLAIN
-};
-
-static LEARN_TASTE: Operation = Operation {
-    service: Service::Recommend,
-    door: consume("order.created", "recommend"),
-    busy_micros: 900,
-    notes: &[Note::UserId],
-    steps: &[work("update embedding", 5_200), cache("ZADD", "seen:{user}")],
-    ..PLAIN
-};
-
-static SEND_INVOICE: Operation = Operation {
-    service: Service::Invoice,
-    door: consume("order.paid", "invoice"),
-    busy_micros: 2_200,
-    fails_per_mille: 6,
-    notes: &[Note::OrderId, Note::OrderTotal],
-    steps: &[
-        call(&ORDER_TO_PAY),
-        work("draw invoice", 24_000),
-        query(
-            "INSERT invoices",
-            "INSERT INTO invoices (order_id, number, document) VALUES (?, ?, ?)",
-            2_600,
-        ),
-        Step::Partner { partner: &TAX_OFFICE, patience: Patience::Attempts(4) },
-    ],
-    ..PLAIN
-};
-
-static SEND_MESSAGES: Operation = Operation {
-    service: Service::Notify,
-    door: consume("order.paid", "notify"),
-    busy_micros: 1_100,
-    notes: &[Note::UserId, Note::OrderId],
-    steps: &[
-        call(&USER_NAMES),
-        Step::Together(&[
-            Step::Partner { partner: &SHORT_MESSAGES, patience: Patience::Attempts(3) },
-            Step::Partner { partner: &PUSH, patience: Patience::Optional },
-        ]),
-    ],
-    ..PLAIN
-};
-
-static CREATE_SHIPMENT: Operation = Operation {
-    service: Service::Shipping,
-    door: consume("order.paid", "shipping"),
-    busy_micros: 800,
-    fails_per_mille: 4,
-    notes: &[Note::OrderId],
-    steps: &[
-        call(&ORDER_TO_PAY),
-        work("choose carrier", 450),
-        Step::Partner { partner: &CARRIER, patience: Patience::Attempts(3) },
-        query(
-            "INSERT parcels",
-            "INSERT INTO parcels (order_id, carrier, tracking_number) VALUES (?, ?, ?)",
-            1_400,
-        ),
-        publish(&SHIPMENT_CREATED),
-    ],
-    ..PLAIN
-};
-
-// ---- the night ---------------------------------------------------------------------------------
-
-static STOCK_SYNC: Operation = Operation {
-    service: Service::StockSync,
-    door: Door::Job { name: "nightly stock sync" },
-    busy_micros: 40_000,
-    steps: &[
-        query(
-            "SELECT warehouses",
-            "SELECT id, name, feed_url FROM warehouses WHERE active = 1",
-            1_500,
-        ),
-        Step::Lanes {
-            n_lanes: 8,
-            least: 40,
-            most: 130,
-            steps: &[
-                work("read page of feed", 6_000),
-                call(&STOCK),
-                query(
-                    "UPDATE stock",
-                    "INSERT INTO stock (sku, warehouse, on_hand) VALUES (?, ?, ?), (?, ?, ?), (?, ?, ?) ON \
-                     DUPLICATE KEY UPDATE on_hand = VALUES(on_hand)",
-                    2_800,
-                ),
-                cache("HSET", "stock:{sku}"),
-            ],
-        },
-        work("write report", 12_000),
-    ],
-    ..PLAIN
-};
-
-static SETTLEMENT: Operation = Operation {
-    service: Service::Settlement,
-    door: Door::Job { name: "daily settlement" },
-    busy_micros: 60_000,
-    fails_per_mille: 60,
-    steps: &[
-        query(
-            "SELECT payments",
-            "SELECT id, order_id, amount, bank_reference FROM payments WHERE day = ?",
-            48_000,
-        ),
-        Step::Lanes {
-            n_lanes: 12,
-            least: 20,
-            most: 90,
-            steps: &[
-                call(&ORDER_TO_PAY),
-                work("compare with bank statement", 1_800),
-                query("UPDATE payments", "UPDATE payments SET settled_at = ? WHERE id = ?", 1_100),
-            ],
-        },
-        Step::Partner { partner: &BANK, patience: Patience::Attempts(3) },
-    ],
-    ..PLAIN
-};
-
-// ---- partners ----------------------------------------------------------------------------------
-
-static BANK: Partner = Partner {
-    host: "api.bank.example",
-    method: "POST",
-    path: "/v3/charges",
-    micros: 165_000,
-    fails_per_mille: 28,
-};
-
-static TAX_OFFICE: Partner = Partner {
-    host: "invoices.tax.example",
-    method: "POST",
-    path: "/einvoice/v2/documents",
-    micros: 240_000,
-    fails_per_mille: 45,
-};
-
-static SHORT_MESSAGES: Partner = Partner {
-    host: "sms.carrier.example",
-    method: "POST",
-    path: "/2025-01-01/messages",
-    micros: 85_000,
-    fails_per_mille: 18,
-};
-
-static PUSH: Partner = Partner {
-    host: "push.phone.example",
-    method: "POST",
-    path: "/v1/projects/shop/messages:send",
-    micros: 60_000,
-    fails_per_mille: 15,
-};
-
-static CARRIER: Partner = Partner {
-    host: "track.parcel.example",
-    method: "GET",
-    path: "/api/v4/parcels",
-    micros: 110_000,
-    fails_per_mille: 22,
-};
-
-static MAP: Partner = Partner {
-    host: "map.example",
-    method: "GET",
-    path: "/geocode/v3",
-    micros: 38_000,
-    fails_per_mille: 10,
 };

@@ -236,7 +236,7 @@ fn gateway(facts: &Facts, number: u16, random: &mut Random) -> Instance {
 }
 
 fn browser(facts: &Facts, number: u16, random: &mut Random) -> Instance {
-    let mobile = number % 3 == 0;
+    let mobile = number.is_multiple_of(3);
     let platform = random.pick(if mobile { &["Android", "iOS"] } else { &["Windows", "macOS"] });
     let brands = vec![Cow::Borrowed("Chromium 142"), Cow::Borrowed("Not A(Brand 99")];
     let mut attributes = service_attributes(facts, random);

@@ -29,6 +29,9 @@ const FLAGS_REMOTE: u32 = 0x301;
 
 const MICRO: u64 = 1_000;
 
+/// Every operation fails sometimes, beside what its table says.
+const BUGS_PER_10_000: u64 = 6;
+
 /// Everything that one trace needs while it is played.
 pub(crate) struct Stage<'a> {
     random: Random,
@@ -312,7 +315,8 @@ impl<'a> Stage<'a> {
         let before = self.duration(here.service, operation.busy_micros * MICRO / 2);
         let after = self.duration(here.service, operation.busy_micros * MICRO / 2);
         let refusal = operation.refusals.iter().find(|x| self.random.per_mille(x.per_mille));
-        let is_bug = self.random.per_mille(operation.fails_per_mille);
+        let is_bug = self.fails(here.service, BUGS_PER_10_000)
+            || self.random.per_mille(operation.fails_per_mille);
         let steps = match operation.steps.len() {
             _ if refusal.is_none() && !is_bug => operation.steps,
             n_steps => &operation.steps[..n_steps.div_ceil(2)],

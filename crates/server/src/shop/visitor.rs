@@ -175,7 +175,9 @@ impl Visitor {
             Note::RiskScore => {
                 attribute("shop.risk.score", (self.address_tail % 1000) as f64 / 1000.0)
             }
-            Note::FirstVisit => attribute("shop.visitor.first_visit", self.session % 5 == 0),
+            Note::FirstVisit => {
+                attribute("shop.visitor.first_visit", self.session.is_multiple_of(5))
+            }
         }
     }
 

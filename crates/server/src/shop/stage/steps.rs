@@ -232,7 +232,7 @@ impl Stage<'_> {
             self.event(span, start + nanos / 2, "waited for a lock", attributes);
         }
         let end = start + nanos;
-        if !self.fails(here.service, 12) {
+        if !self.fails(here.service, 20) {
             if name.starts_with("SELECT") {
                 let n_rows = self.random.below(25) as i64;
                 self.spans[span].attributes.push(attribute("db.response.returned_rows", n_rows));
