@@ -9,14 +9,13 @@ use std::process::ExitCode;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args, Parser, Subcommand};
 
-use crate::generate::GenerateArgs;
 use crate::demo::DemoArgs;
 use crate::generate::GenerateArgs;
 use crate::logging::{self, LogFormat};
 use crate::serve::ServeArgs;
 use crate::trace::TraceArgs;
 use crate::wal_command::WalCommand;
-use crate::{generate, serve, trace, wal_command};
+use crate::{demo, generate, serve, trace, wal_command};
 
 /// Exit code of whatever could not be done, apart from the 1 of "done, and the answer is no".
 const FAILED: u8 = 2;
@@ -57,9 +56,10 @@ struct LoggingArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Demo(DemoArgs),
     Serve(ServeArgs),
-    Generate(GenerateArgs),
     Trace(TraceArgs),
+    Generate(GenerateArgs),
     #[command(subcommand)]
     Wal(WalCommand),
 }
@@ -91,7 +91,6 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
-        Command::Generate(args) => generate::run(&args),
         Command::Trace(args) => one_thread()?.block_on(trace::run(&args)),
         Command::Generate(args) => generate::run(&args),
         Command::Wal(command) => wal_command::run(&command),

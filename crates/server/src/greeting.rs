@@ -20,7 +20,7 @@ pub fn greeting(addresses: &Addresses, config: &Config) -> String {
 
 Send  OTEL_EXPORTER_OTLP_ENDPOINT=http://{otlp_http}  (HTTP, protobuf or JSON)
       OTEL_EXPORTER_OTLP_ENDPOINT=http://{otlp_grpc} OTEL_EXPORTER_OTLP_PROTOCOL=grpc
-Look  suyuan trace <trace id>{server_flag}
+Look  {program} trace <trace id>{server_flag}
       http://{http}/api/v2/traces/<trace id>
       http://{http}/status
 ",
@@ -28,6 +28,7 @@ Look  suyuan trace <trace id>{server_flag}
         data_dir = config.server.data_dir.display(),
         otlp_http = reachable(addresses.otlp_http),
         otlp_grpc = reachable(addresses.otlp_grpc),
+        program = program(),
         server_flag = server_flag(http),
     );
     if let Some(warning) = warning(addresses, config.tenancy.enabled) {
@@ -44,6 +45,13 @@ pub fn server_flag(http: SocketAddr) -> String {
         http if http == DEFAULT_SERVER => String::new(),
         http => format!(" --server http://{http}"),
     }
+}
+
+/// How this program was called, so that commands can be pasted: `target/release/suyuan` when it is
+/// not on the path.
+pub fn program() -> String {
+    let called = std::env::args().next().unwrap_or_default();
+    if called.ends_with("/suyuan") { called } else { "suyuan".to_owned() }
 }
 
 /// There is no authentication yet: who reaches a door may use it.

@@ -14,6 +14,7 @@ pub mod greeting;
 pub mod lock;
 pub mod signals;
 
+pub mod demo;
 pub mod generate;
 pub mod shop;
 

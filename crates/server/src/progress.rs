@@ -34,6 +34,16 @@ impl Progress {
         self.write(&text());
     }
 
+    /// Takes the line away, so that something else can be written; the next [`Progress::show`]
+    /// draws it again.
+    pub fn clear(&mut self) {
+        if self.is_drawn {
+            let mut stderr = io::stderr().lock();
+            let _ = write!(stderr, "\r\x1b[2K").and_then(|()| stderr.flush());
+            (self.is_drawn, self.shown_at) = (false, None);
+        }
+    }
+
     /// Progress is a courtesy: whether stderr takes it changes nothing.
     fn write(&mut self, text: &str) {
         let mut stderr = io::stderr().lock();
@@ -49,9 +59,6 @@ impl Progress {
 
 impl Drop for Progress {
     fn drop(&mut self) {
-        if self.is_drawn {
-            let mut stderr = io::stderr().lock();
-            let _ = write!(stderr, "\r\x1b[2K").and_then(|()| stderr.flush());
-        }
+        self.clear();
     }
 }

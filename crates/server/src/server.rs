@@ -202,8 +202,7 @@ fn answer(
         drain_timeout: config.server.drain_wait_max,
         ..suyuan_api::Options::default()
     };
-    let build =
-        BuildInfo { version: env!("CARGO_PKG_VERSION").to_owned(), ..BuildInfo::default() };
+    let build = BuildInfo { version: env!("CARGO_PKG_VERSION").to_owned(), ..BuildInfo::default() };
     let state = ApiState::new(
         store.clone(),
         Arc::new(registry),

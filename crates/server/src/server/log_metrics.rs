@@ -82,7 +82,7 @@ fn encode_failures(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::R
 }
 
 fn encode_fsyncs(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::Result {
-    let bounds = FSYNC_BUCKETS_SECONDS.into_iter().chain([f64::MAX]);
+    let bounds = FSYNC_BUCKETS_SECONDS.into_iter().chain([f64::INFINITY]);
     let buckets: Vec<_> = bounds.zip(stats.fsync_buckets).collect();
     let help = "Time in fsync; an acknowledgement waits for one, so it is as slow as this";
     let mut histogram = encoder.encode_descriptor(
@@ -120,6 +120,53 @@ mod tests {
         registry.register_collector(Box::new(LogMetrics::new(log.stats_reader())));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
-        expect![""].assert_eq(&text);
+        expect![[r##"
+            # HELP suyuan_log_records Requests that are durable in the log
+            # TYPE suyuan_log_records counter
+            suyuan_log_records_total 0
+            # HELP suyuan_log_written_bytes Bytes of these requests
+            # TYPE suyuan_log_written_bytes counter
+            # UNIT suyuan_log_written_bytes bytes
+            suyuan_log_written_bytes_total 0
+            # HELP suyuan_log_segments Files of the log
+            # TYPE suyuan_log_segments gauge
+            suyuan_log_segments 0
+            # HELP suyuan_log_disk_bytes What these files take
+            # TYPE suyuan_log_disk_bytes gauge
+            # UNIT suyuan_log_disk_bytes bytes
+            suyuan_log_disk_bytes 0
+            # HELP suyuan_log_queue_bytes Waiting for the disk
+            # TYPE suyuan_log_queue_bytes gauge
+            # UNIT suyuan_log_queue_bytes bytes
+            suyuan_log_queue_bytes 0
+            # HELP suyuan_log_failures Requests the log did not take, by reason
+            # TYPE suyuan_log_failures counter
+            suyuan_log_failures_total{reason="disk_full"} 0
+            suyuan_log_failures_total{reason="write"} 0
+            suyuan_log_failures_total{reason="sync"} 0
+            suyuan_log_failures_total{reason="unsettled"} 0
+            suyuan_log_failures_total{reason="too_large"} 0
+            suyuan_log_failures_total{reason="queue_full"} 0
+            suyuan_log_failures_total{reason="closed"} 0
+            # HELP suyuan_log_fsync_seconds Time in fsync; an acknowledgement waits for one, so it is as slow as this
+            # TYPE suyuan_log_fsync_seconds histogram
+            # UNIT suyuan_log_fsync_seconds seconds
+            suyuan_log_fsync_seconds_sum 0.0
+            suyuan_log_fsync_seconds_count 0
+            suyuan_log_fsync_seconds_bucket{le="0.00025"} 0
+            suyuan_log_fsync_seconds_bucket{le="0.0005"} 0
+            suyuan_log_fsync_seconds_bucket{le="0.001"} 0
+            suyuan_log_fsync_seconds_bucket{le="0.002"} 0
+            suyuan_log_fsync_seconds_bucket{le="0.004"} 0
+            suyuan_log_fsync_seconds_bucket{le="0.008"} 0
+            suyuan_log_fsync_seconds_bucket{le="0.016"} 0
+            suyuan_log_fsync_seconds_bucket{le="0.032"} 0
+            suyuan_log_fsync_seconds_bucket{le="0.064"} 0
+            suyuan_log_fsync_seconds_bucket{le="0.128"} 0
+            suyuan_log_fsync_seconds_bucket{le="0.512"} 0
+            suyuan_log_fsync_seconds_bucket{le="2.048"} 0
+            suyuan_log_fsync_seconds_bucket{le="+Inf"} 0
+            # EOF
+        "##]].assert_eq(&text);
     }
 }
