@@ -40,14 +40,14 @@ pub enum OpenError {
     /// The disk cannot read the last segment, so where the log ends cannot be told. Cutting it there
     /// would lose what was acknowledged.
     #[error(
-        "{file}: the disk cannot read {bytes} bytes of it, and it is the end of the log: \
-         save the folder, then move that file away to start without it"
+        "{file}: the disk cannot read it before byte {unreadable_end}, so the end of the log is \
+         unknown: save the folder, then move that file away to start without it"
     )]
     Unreadable {
         /// Name of the segment's file.
         file: String,
-        /// How much cannot be read.
-        bytes: u64,
+        /// Where what cannot be read ends.
+        unreadable_end: u64,
     },
     /// The log's thread cannot be started.
     #[error("the log's thread: {0}")]
@@ -228,13 +228,13 @@ fn find_end(disk: &dyn Disk, segment: &SegmentFile, is_last: bool) -> Result<Fou
             torn_tail = Some(TornTail { segment: segment.number, offset, bytes });
         }
     }
-    let bytes = scan.unreadable_bytes();
-    if bytes > 0 && is_last {
-        return Err(OpenError::Unreadable { file: segment.name.clone(), bytes });
-    }
     let unmarked = scan.synced_end()..scan.records_end();
     // A closing mark stays outside: nobody knows whether it was synced.
     let end = unmarked.start.max(unmarked.end);
+    let unreadable_end = scan.unreadable_end();
+    if is_last && unreadable_end > end {
+        return Err(OpenError::Unreadable { file: segment.name.clone(), unreadable_end });
+    }
     if !unmarked.is_empty() {
         rewrite(file.as_ref(), unmarked.start, unmarked.end).map_err(failed)?;
     }

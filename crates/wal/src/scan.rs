@@ -141,7 +141,7 @@ impl<'a> Scan<'a> {
             End::Open => None,
         };
         Ok(Self {
-            window: Window { file, bytes: Vec::new(), start: 0, unreadable_bytes: 0 },
+            window: Window { file, bytes: Vec::new(), start: 0, unreadable_end: 0 },
             seal,
             at: SEGMENT_HEADER_BYTES,
             limit,
@@ -212,9 +212,9 @@ impl<'a> Scan<'a> {
         self.at
     }
 
-    /// Bytes that the disk refused to read; the scan took them for zeros.
-    pub(crate) fn unreadable_bytes(&self) -> u64 {
-        self.window.unreadable_bytes
+    /// Where the last bytes end that the disk refused to read; the scan took them for zeros.
+    pub(crate) fn unreadable_end(&self) -> u64 {
+        self.window.unreadable_end
     }
 
     fn no_header(&mut self, offset: u64) -> io::Result<Option<Item>> {
@@ -322,7 +322,7 @@ struct Window<'a> {
     file: &'a dyn DiskFile,
     bytes: Vec<u8>,
     start: u64,
-    unreadable_bytes: u64,
+    unreadable_end: u64,
 }
 
 impl Window<'_> {
@@ -369,7 +369,7 @@ impl Window<'_> {
             match self.file.read_at(at, block) {
                 Ok(read) => filled += read,
                 Err(error) if is_bad_sector(&error) => {
-                    self.unreadable_bytes += block.len() as u64;
+                    self.unreadable_end = self.unreadable_end.max(at + block.len() as u64);
                     block.fill(0);
                     filled += block.len();
                 }

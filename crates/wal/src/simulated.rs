@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::{Disk, DiskFile, Uuid};
@@ -111,9 +112,19 @@ impl SimulatedDisk {
     /// Makes a file hold exactly these bytes, durably: damage, or a file from elsewhere.
     pub fn put(&self, path: &str, bytes: Vec<u8>) {
         let mut state = self.state();
-        let id = state.add(Content { durable: bytes.clone(), bytes, unsynced: BTreeMap::new() });
+        let id = state.add(Content::new(bytes.clone(), bytes));
         state.names.insert(path.to_owned(), id);
         state.durable_names.insert(path.to_owned(), id);
+    }
+
+    /// From now on nobody can read these bytes of a file, until they are written again.
+    pub fn spoil(&self, path: &str, offset: u64, bytes: u64) {
+        let mut state = self.state();
+        if let Some(id) = state.names.get(path).copied()
+            && let Ok(content) = state.content(id)
+        {
+            content.spoiled = offset..offset + bytes;
+        }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -130,8 +141,7 @@ impl Disk for SimulatedDisk {
         if state.used_bytes() - replaced + bytes > state.capacity_bytes {
             return Err(full());
         }
-        let bytes = vec![0; bytes as usize];
-        let id = state.add(Content { bytes, durable: Vec::new(), unsynced: BTreeMap::new() });
+        let id = state.add(Content::new(vec![0; bytes as usize], Vec::new()));
         state.change_name(NameChange::Set(path.to_owned(), id));
         state.end_step()?;
         Ok(Box::new(SimulatedFile { disk: self.clone(), id, boot: state.boots }))
@@ -227,7 +237,12 @@ impl DiskFile for SimulatedFile {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut state = self.state()?;
-        let held = &state.content(self.id)?.bytes;
+        let content = state.content(self.id)?;
+        let held = &content.bytes;
+        let end = offset.saturating_add(buffer.len() as u64).min(held.len() as u64);
+        if offset < content.spoiled.end && content.spoiled.start < end {
+            return Err(io_error());
+        }
         let from = held.len().min(usize::try_from(offset).unwrap_or(usize::MAX));
         let bytes = buffer.len().min(held.len() - from);
         buffer[..bytes].copy_from_slice(&held[from..from + bytes]);
@@ -366,7 +381,8 @@ impl State {
         self.contents.retain(|id, _| named.contains(id));
         for content in self.contents.values_mut() {
             let kept = content.survivor(choose);
-            *content = Content { bytes: kept.clone(), durable: kept, unsynced: BTreeMap::new() };
+            *content =
+                Content { spoiled: content.spoiled.clone(), ..Content::new(kept.clone(), kept) };
         }
     }
 }
@@ -409,9 +425,15 @@ struct Content {
     durable: Vec<u8>,
     /// By sector, what was written there since the last sync, oldest first.
     unsynced: BTreeMap<u64, Vec<Vec<u8>>>,
+    /// What cannot be read.
+    spoiled: Range<u64>,
 }
 
 impl Content {
+    fn new(bytes: Vec<u8>, durable: Vec<u8>) -> Self {
+        Self { bytes, durable, unsynced: BTreeMap::new(), spoiled: 0..0 }
+    }
+
     fn write(&mut self, offset: u64, bytes: &[u8]) {
         if bytes.is_empty() {
             return;
@@ -421,6 +443,9 @@ impl Content {
             self.bytes.resize(end, 0);
         }
         self.bytes[offset as usize..end].copy_from_slice(bytes);
+        if offset < self.spoiled.end && self.spoiled.start < end as u64 {
+            self.spoiled = 0..0;
+        }
         for sector in offset / SECTOR_BYTES..(end as u64).div_ceil(SECTOR_BYTES) {
             let from = (sector * SECTOR_BYTES) as usize;
             let to = self.bytes.len().min(from + SECTOR_BYTES as usize);
