@@ -129,10 +129,6 @@ impl Buffer {
         self.used += bytes;
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.used = 0;
-    }
-
     pub(crate) fn len(&self) -> usize {
         self.used
     }

@@ -21,7 +21,7 @@ pub(super) type Reply = Response<ReplyBody>;
 
 /// At most one piece of data and then, for gRPC, the trailers.
 #[derive(Debug, Default)]
-pub struct ReplyBody {
+pub(super) struct ReplyBody {
     data: Option<Bytes>,
     trailers: Option<HeaderMap>,
 }
