@@ -9,6 +9,7 @@
 //! one. Nothing is stored and nothing waits.
 //!
 //! - [`plan`]: which span stands where.
+//! - [`positions`]: where the attributes of its spans are stored.
 //! - [`shared_ids`]: new ids for spans that share theirs, as Zipkin's do.
 //! - [`shown`]: what is said of one span.
 //! - [`protobuf`] and [`json`]: how it is said.
@@ -19,6 +20,7 @@ mod json;
 mod json_value;
 mod json_writer;
 mod plan;
+mod positions;
 mod protobuf;
 mod shared_ids;
 mod shown;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use suyuan_ids::TraceId;
 use suyuan_model::{Chunk, TracePiece, TraceRows};
 
+use super::positions::PositionFinder;
 use super::protobuf;
 use super::shared_ids::SharedIds;
 use super::shown::ShownSpan;
@@ -20,6 +21,8 @@ pub(super) struct Plan {
     resources: Vec<Group>,
     scopes: Vec<Group>,
     places: Vec<Place>,
+    /// Of the attributes of all spans, in the order of the pieces and their rows.
+    positions: Vec<u32>,
     shared_ids: SharedIds,
 }
 
@@ -44,6 +47,8 @@ pub(super) struct Place {
     pub(super) kind: i32,
     piece: u32,
     row: u32,
+    /// Where the positions of its attributes begin.
+    first_position: u32,
 }
 
 impl Plan {
@@ -52,8 +57,10 @@ impl Plan {
         let mut resources = GroupsBuilder::default();
         let mut scopes = GroupsBuilder::default();
         let mut places = Vec::with_capacity(pieces.iter().map(|piece| piece.rows.len()).sum());
+        let mut positions = Vec::new();
         for (n, piece) in pieces.iter().enumerate() {
             let chunk = &piece.chunk;
+            let mut finder = PositionFinder::new(&chunk.attributes);
             resources.enter_chunk();
             scopes.enter_chunk();
             for &row in &piece.rows {
@@ -77,7 +84,9 @@ impl Plan {
                     kind: chunk.kind.value(at),
                     piece: n as u32,
                     row,
+                    first_position: positions.len() as u32,
                 });
+                finder.append(row, &mut positions);
             }
         }
         let (resources, resource_ranks) = resources.ranked();
@@ -94,7 +103,7 @@ impl Plan {
             Some(trace_id) => SharedIds::find(trace_id, &places),
             None => SharedIds::default(),
         };
-        Self { pieces, resources, scopes, places, shared_ids }
+        Self { pieces, resources, scopes, places, positions, shared_ids }
     }
 
     pub(super) fn n_spans(&self) -> usize {
@@ -125,7 +134,8 @@ impl Plan {
     pub(super) fn shown(&self, cursor: usize) -> ShownSpan<'_> {
         let place = &self.places[cursor];
         let chunk = &self.pieces[place.piece as usize].chunk;
-        ShownSpan::new(chunk, place.row, |parent| self.shared_ids.shown(place, parent))
+        let positions = &self.positions[place.first_position as usize..];
+        ShownSpan::new(chunk, place.row, positions, |parent| self.shared_ids.shown(place, parent))
     }
 }
 

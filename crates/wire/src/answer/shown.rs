@@ -20,14 +20,17 @@ pub(super) struct ShownSpan<'a> {
     pub(super) parent_span_id: Option<u64>,
     pub(super) start_unix_nanos: i64,
     pub(super) end_unix_nanos: i64,
+    /// Of its attributes, and then of others.
+    positions: &'a [u32],
     added: [Option<(&'static str, i64)>; 2],
 }
 
 impl<'a> ShownSpan<'a> {
-    /// `shown_ids`: from the parent that was sent to the id and the parent to show.
+    /// `positions`: at least as many as the row has attributes. `shown_ids`: from the parent that was sent to the id and the parent to show.
     pub(super) fn new(
         chunk: &'a Chunk,
         row: u32,
+        positions: &'a [u32],
         shown_ids: impl FnOnce(Option<u64>) -> (u64, Option<u64>),
     ) -> Self {
         let parent = chunk.parent_span_id(row).map(u64::from_be_bytes);
@@ -42,6 +45,7 @@ impl<'a> ShownSpan<'a> {
             parent_span_id,
             start_unix_nanos,
             end_unix_nanos: raw_end.max(start_unix_nanos),
+            positions,
             added: [
                 (raw_end < start_unix_nanos).then_some((RAW_END_KEY, raw_end)),
                 (cut_values > 0).then_some((CUT_VALUES_KEY, i64::from(cut_values))),
@@ -50,7 +54,7 @@ impl<'a> ShownSpan<'a> {
     }
 
     /// The span as it was sent.
-    pub(super) fn as_sent(chunk: &'a Chunk, row: u32) -> Self {
+    pub(super) fn as_sent(chunk: &'a Chunk, row: u32, positions: &'a [u32]) -> Self {
         Self {
             chunk,
             row,
@@ -58,13 +62,19 @@ impl<'a> ShownSpan<'a> {
             parent_span_id: chunk.parent_span_id(row).map(u64::from_be_bytes),
             start_unix_nanos: chunk.start_unix_nanos.value(row as usize),
             end_unix_nanos: chunk.end_unix_nanos.value(row as usize),
+            positions,
             added: [None, None],
         }
     }
 
     /// In the order received, then those that answers add.
     pub(super) fn attributes(&self) -> impl Iterator<Item = (&str, ValueRef<'_>)> {
+        let table = &self.chunk.attributes;
+        let sent = table.shape(self.row).iter().zip(self.positions).map(|(column, position)| {
+            let column = &table.columns[*column as usize];
+            (&*column.key, column.value(*position as usize))
+        });
         let added = self.added.iter().flatten().map(|(key, value)| (*key, ValueRef::Int(*value)));
-        self.chunk.attributes.row(self.row).chain(added)
+        sent.chain(added)
     }
 }
