@@ -122,7 +122,8 @@ async fn send_with_progress(options: Options) -> anyhow::Result<Report> {
     let mut signals = Signals::listen()?;
     let started_at = Instant::now();
     let mut progress = Progress::on_stderr();
-    let mut redraw = tokio::time::interval(REDRAW_INTERVAL);
+    let mut redraw =
+        tokio::time::interval_at(tokio::time::Instant::now() + REDRAW_INTERVAL, REDRAW_INTERVAL);
     let sending = send(options, Arc::clone(&tally), stopped);
     tokio::pin!(sending);
     loop {
@@ -178,10 +179,10 @@ pub async fn send(
         sent?;
     }
     made.await?;
-    let duration = started_at.elapsed();
+    let sent_at = Instant::now();
     let verified = match verifier {
         Some(verifier) => Some(verifier.await?),
         None => None,
     };
-    Ok(Report::new(&options, &tally, duration, verified))
+    Ok(Report::new(&options, &tally, started_at..sent_at, verified))
 }

@@ -1,7 +1,7 @@
 //! The shop: an invented company whose services write traces, the same for the same seed.
 //!
 //! In: a seed, and the start of each trace. Out: whole traces, byte for byte the same on every
-//! machine. `demo`, `generate` and the benchmarks live on it. Two gateways (one for requests from
+//! machine for the same seed and starts. `demo`, `generate` and the benchmarks live on it. Two gateways (one for requests from
 //! outside, one between the services), PHP and Go behind them, some Java, Node, Python and Rust;
 //! MySQL, Redis, Elasticsearch, Kafka and a few companies on the internet. It errs, it is slow, it
 //! tries again, and at night its jobs write traces of thousands of spans.
@@ -90,15 +90,17 @@ impl Shop {
         &self.scopes
     }
 
-    /// The next trace. Readers of messages look only at letters sent before `start_unix_nanos`, so
+    /// The next trace. What happens depends on the seed, the traces before and the minute; its
+    /// ids also on its start: a shop opened again does not use the same ids for other spans. Readers of messages look only at letters sent before `start_unix_nanos`, so
     /// starts should not go back in time.
     pub fn trace(&mut self, start_unix_nanos: u64) -> Trace {
         let mut word = self.seed ^ self.n_traces.wrapping_mul(0xd6e8_feb8_6659_fd93);
         let mut random = Random::new(splitmix64(&mut word));
+        let ids = Random::new(splitmix64(&mut word) ^ start_unix_nanos);
         self.n_traces += 1;
         let (journey, letters) = self.choose(&mut random, start_unix_nanos);
         let trouble = self.trouble(start_unix_nanos);
-        let mut stage = Stage::new(random, &self.instances, trouble);
+        let mut stage = Stage::new(random, ids, &self.instances, trouble);
         stage.play(journey, &letters, start_unix_nanos);
         for letter in stage.letters {
             self.mailbox.put(letter);

@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::time::Duration;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -27,7 +28,9 @@ pub struct Report {
     pub spans_refused: u64,
     /// Of requests that were given up.
     pub spans_failed: u64,
+    /// While traces began, for so many seconds; after that only the long ones ended.
     pub spans_per_second: f64,
+    pub seconds_open: f64,
     pub bytes: u64,
     pub retries: u64,
     /// From when a request was due until it was acknowledged.
@@ -79,11 +82,17 @@ impl Report {
     pub(super) fn new(
         options: &Options,
         tally: &Tally,
-        duration: Duration,
+        sending: Range<Instant>,
         verified: Option<Verified>,
     ) -> Self {
         let counts = tally.counts();
-        let seconds = duration.as_secs_f64();
+        let seconds = (sending.end - sending.start).as_secs_f64();
+        let (seconds_open, spans_open) = match tally.closing() {
+            Some(closing) if closing.spans_acknowledged > 0 => {
+                ((closing.at - sending.start).as_secs_f64(), closing.spans_acknowledged)
+            }
+            _ => (seconds, counts.spans_acknowledged),
+        };
         Self {
             endpoint: options.endpoint.clone(),
             protocol: options.protocol,
@@ -94,7 +103,8 @@ impl Report {
             spans_acknowledged: counts.spans_acknowledged,
             spans_refused: counts.spans_refused,
             spans_failed: counts.spans_failed,
-            spans_per_second: counts.spans_acknowledged as f64 / seconds.max(1e-9),
+            spans_per_second: spans_open as f64 / seconds_open.max(1e-9),
+            seconds_open,
             bytes: counts.bytes,
             retries: counts.retries,
             latency_ms: Latency::from(&tally.latencies()),
@@ -145,9 +155,10 @@ impl Report {
         line(
             "throughput",
             format_args!(
-                "{} spans/s for {:.1} s",
+                "{} spans/s for {:.1} s, the last traces ended {:.1} s later",
                 grouped(self.spans_per_second as u64),
-                self.seconds
+                self.seconds_open,
+                self.seconds - self.seconds_open
             ),
         );
         line("latency", format_args!("{}", self.latency_ms));

@@ -51,6 +51,9 @@ impl Sender {
     }
 
     async fn send(&mut self, outgoing: Outgoing, due_at: Instant) {
+        if outgoing.is_after_closing {
+            self.tally.note_closing();
+        }
         self.tally.count_sent(outgoing.n_spans);
         let answer = self.attempts(&outgoing).await;
         let Verdict::Accepted { n_spans_refused } = answer.verdict else {

@@ -35,6 +35,8 @@ pub(super) struct Outgoing {
     pub(super) n_spans: usize,
     /// `None`: as soon as a connection is free.
     pub(super) due_at: Option<Instant>,
+    /// No trace begins any more; only the long ones are still ending.
+    pub(super) is_after_closing: bool,
     /// How many spans of followed traces are inside.
     pub(super) followed: Vec<(TraceId, usize)>,
 }
@@ -129,6 +131,7 @@ impl Source {
             body,
             n_spans: batch.spans.len(),
             due_at: self.clock.map(|clock| clock.instant_of(batch.due_unix_nanos)),
+            is_after_closing: !self.departures.is_open(),
             followed: watch.leave(&batch.spans),
         }
     }

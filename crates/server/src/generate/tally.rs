@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use suyuan_ids::TraceId;
 
@@ -37,6 +37,14 @@ struct Details {
     answers: BTreeMap<String, u64>,
     reasons: BTreeMap<String, u64>,
     example: Option<Example>,
+    closing: Option<Closing>,
+}
+
+/// The moment after which no trace began.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Closing {
+    pub(super) at: Instant,
+    pub(super) spans_acknowledged: u64,
 }
 
 /// Everything that was counted, at one moment.
@@ -143,6 +151,17 @@ impl Tally {
         if details.example.as_ref().is_none_or(|shown| offered.worth() > shown.worth()) {
             details.example = Some(offered);
         }
+    }
+
+    /// From the first request on that left after the last trace began.
+    pub(super) fn note_closing(&self) {
+        let spans_acknowledged = self.spans_acknowledged.load(Ordering::Relaxed);
+        let mut details = self.details();
+        details.closing.get_or_insert(Closing { at: Instant::now(), spans_acknowledged });
+    }
+
+    pub(super) fn closing(&self) -> Option<Closing> {
+        self.details().closing
     }
 
     pub(super) fn latencies(&self) -> Latencies {

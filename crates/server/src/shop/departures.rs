@@ -136,7 +136,8 @@ impl Departures {
         }
     }
 
-    fn is_open(&self) -> bool {
+    /// Whether more traces will begin.
+    pub fn is_open(&self) -> bool {
         let elapsed = self.next_start_unix_nanos - self.pace.start_unix_nanos;
         self.pace.spans_max.is_none_or(|most| self.n_spans < most)
             && self.pace.duration_nanos_max.is_none_or(|most| elapsed < most)

@@ -29,12 +29,16 @@ const FLAGS_REMOTE: u32 = 0x301;
 
 const MICRO: u64 = 1_000;
 
+/// Nobody waits longer for one answer.
+const TIMEOUT_NANOS: u64 = 2_000_000_000;
+
 /// Every operation fails sometimes, beside what its table says.
 const BUGS_PER_10_000: u64 = 6;
 
 /// Everything that one trace needs while it is played.
 pub(crate) struct Stage<'a> {
     random: Random,
+    ids: Random,
     instances: &'a [Instance],
     visitor: Visitor,
     trace_id: TraceId,
@@ -76,15 +80,17 @@ struct Opening {
 impl<'a> Stage<'a> {
     pub(crate) fn new(
         mut random: Random,
+        mut ids: Random,
         instances: &'a [Instance],
         trouble: Option<Trouble>,
     ) -> Self {
-        let id = (u128::from(random.bits()) << 64) | u128::from(random.bits() | 1);
+        let id = (u128::from(ids.bits()) << 64) | u128::from(ids.bits() | 1);
         Self {
             visitor: Visitor::arrive(&mut random),
             trace_id: TraceId::from_bytes(id.to_be_bytes()),
             trace_state: if random.per_mille(120) { trace_state(&mut random) } else { "" },
             random,
+            ids,
             instances,
             trouble,
             spans: Vec::with_capacity(24),
@@ -346,11 +352,12 @@ impl<'a> Stage<'a> {
         let nanos = self.random.long_tail(median_nanos);
         let is_slow = self.random.below(250) == 0;
         let is_troubled = self.is_troubled(service) && self.random.per_mille(250);
-        match (is_slow, is_troubled) {
+        let nanos = match (is_slow, is_troubled) {
             (true, _) => nanos * self.random.between(8, 30),
             (false, true) => nanos * self.random.between(3, 10),
             (false, false) => nanos,
-        }
+        };
+        nanos.min(TIMEOUT_NANOS)
     }
 
     /// `per_10_000` is how often in a good minute.

@@ -22,7 +22,7 @@ impl Stage<'_> {
     ) -> usize {
         self.spans.push(Span {
             trace_id: self.trace_id,
-            span_id: SpanId::from_bytes((self.random.bits() | 1).to_be_bytes()),
+            span_id: SpanId::from_bytes((self.ids.bits() | 1).to_be_bytes()),
             parent_span_id,
             trace_state: self.trace_state,
             flags: opening.flags,

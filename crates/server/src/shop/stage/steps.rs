@@ -11,7 +11,7 @@ use super::super::mailbox::Letter;
 use super::super::operation::{Door, Operation, Partner, Patience, Step, Topic};
 use super::super::service::{Instrument, Language, Service};
 use super::super::span::{Kind, Status, attribute};
-use super::{FLAGS_REMOTE, MICRO, Opening, Outcome, Place, SPANS_MAX, Stage};
+use super::{FLAGS_REMOTE, MICRO, Opening, Outcome, Place, SPANS_MAX, Stage, TIMEOUT_NANOS};
 
 impl Stage<'_> {
     /// One after the other, until one fails.
@@ -203,13 +203,13 @@ impl Stage<'_> {
         let span = self.open_leaf(here, start, name, Kind::Client, Instrument::Client, attributes);
         let failure = match self.random.per_mille(partner.fails_per_mille) {
             true if self.random.per_mille(400) => {
-                Some(Failure::new(504, Cause::Timeout, "no answer within 3000 ms"))
+                Some(Failure::new(504, Cause::Timeout, "no answer within 2000 ms"))
             }
             true => Some(Failure::new(503, Cause::Upstream, "503 Service Unavailable")),
             false => None,
         };
         let nanos = match &failure {
-            Some(failure) if failure.cause == Cause::Timeout => 3_000_000 * MICRO,
+            Some(failure) if failure.cause == Cause::Timeout => TIMEOUT_NANOS,
             _ => self.duration(here.service, partner.micros * MICRO),
         };
         self.close_client(span, start + nanos, failure.as_ref(), here.service);
