@@ -13,7 +13,7 @@ use arrow_buffer::{BooleanBuffer, Buffer, OffsetBuffer, ScalarBuffer};
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
-use crate::strings::{Strings, StringsBuilder};
+use crate::strings::{Strings, StringsBuilder, is_equal};
 use crate::value::{ValueRef, ValueType};
 
 /// The attributes of all rows of a table, immutable.
@@ -321,7 +321,7 @@ fn shape_hash(columns: &[u32]) -> u64 {
 
 impl ColumnBuilder {
     fn is(&self, key: &[u8], value_type: ValueType) -> bool {
-        self.value_type == value_type && self.key.as_bytes() == key
+        self.value_type == value_type && is_equal(self.key.as_bytes(), key)
     }
 
     fn pop(&mut self) {

@@ -86,6 +86,27 @@ fn hash(text: &[u8]) -> u64 {
     FixedState::default().hash_one(text)
 }
 
+/// Whether two texts are equal. Keys and values are short: comparing words in place is cheaper than
+/// a call of `memcmp` (5 % of the whole ingest).
+#[inline(always)]
+pub(crate) fn is_equal(left: &[u8], right: &[u8]) -> bool {
+    if left.len() != right.len() {
+        return false;
+    }
+    let (left_words, left_rest) = left.as_chunks::<8>();
+    let (right_words, right_rest) = right.as_chunks::<8>();
+    for (left, right) in left_words.iter().zip(right_words) {
+        if u64::from_ne_bytes(*left) != u64::from_ne_bytes(*right) {
+            return false;
+        }
+    }
+    match (left.last_chunk::<8>(), right.last_chunk::<8>()) {
+        (Some(left), Some(right)) => u64::from_ne_bytes(*left) == u64::from_ne_bytes(*right),
+        _ => left_rest.iter().zip(right_rest).all(|(left, right)| left == right),
+    }
+}
+
+#[inline]
 fn slice<'a>(bytes: &'a [u8], ends: &[i32], position: usize) -> &'a [u8] {
     &bytes[ends[position] as usize..ends[position + 1] as usize]
 }
@@ -129,12 +150,12 @@ impl StringsBuilder {
     fn find(&self, text: &[u8]) -> Option<u32> {
         // Neighbouring spans often repeat a value: look there before hashing.
         if let Some(&last) = self.codes.last()
-            && slice(&self.bytes, &self.ends, last as usize) == text
+            && is_equal(slice(&self.bytes, &self.ends, last as usize), text)
         {
             return Some(last);
         }
         self.table
-            .find(hash(text), |code| slice(&self.bytes, &self.ends, *code as usize) == text)
+            .find(hash(text), |code| is_equal(slice(&self.bytes, &self.ends, *code as usize), text))
             .copied()
     }
 
@@ -270,6 +291,20 @@ mod tests {
         builder.clear();
         assert!(builder.push(b"x"));
         assert!(matches!(builder.freeze(), Strings::Plain(_)));
+    }
+
+    #[test]
+    fn texts_of_every_length_are_equal_only_to_themselves() {
+        for len in 0..40 {
+            let text = vec![b'a'; len];
+            assert!(is_equal(&text, &text));
+            assert!(!is_equal(&text, &vec![b'a'; len + 1]));
+            for place in 0..len {
+                let mut other = text.clone();
+                other[place] = b'b';
+                assert!(!is_equal(&text, &other), "{len} bytes, place {place}");
+            }
+        }
     }
 
     #[test]
