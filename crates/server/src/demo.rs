@@ -24,10 +24,11 @@ use crate::progress::Progress;
 use crate::quantity::{counted, grouped, parse_duration, rounded_bytes};
 use crate::server::{self, Running, StartError};
 use crate::signals::Signals;
+use crate::terminal::harmless;
 
 const REDRAW_INTERVAL: Duration = Duration::from_millis(250);
-/// Until then the demo waits for a trace with errors before it recommends one.
-const EXAMPLE_WAIT_MAX: Duration = Duration::from_secs(5);
+/// What was acknowledged is visible long before this is over.
+const VISIBLE_WAIT_MAX: Duration = Duration::from_secs(2);
 
 /// Try it: a server, and a shop that sends it traces
 ///
@@ -79,9 +80,10 @@ async fn demo(args: &DemoArgs, data_dir: &Path) -> anyhow::Result<ExitCode> {
         progress: Progress::on_stderr(),
         started_at: Instant::now(),
         example: None,
-        is_example_shown: false,
+        shown: Shown::Nothing,
     };
     let report = watching.watch(sending, &mut signals, &stop).await?;
+    watching.wait_until_visible(&report).await;
     drop(watching);
 
     io::stdout().write_all(summary(&report, &running).as_bytes())?;
@@ -134,7 +136,15 @@ struct Watching<'a> {
     started_at: Instant,
     /// A trace to try, and how many spans must be visible for it to be found.
     example: Option<(Example, u64)>,
-    is_example_shown: bool,
+    shown: Shown,
+}
+
+/// Which examples were printed: the first trace at once, then one that went wrong.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Shown {
+    Nothing,
+    First,
+    Failed,
 }
 
 impl Watching<'_> {
@@ -157,10 +167,8 @@ impl Watching<'_> {
     }
 
     fn redraw(&mut self) -> io::Result<()> {
-        if !self.is_example_shown {
-            self.choose_example();
-            self.show_example()?;
-        }
+        self.choose_example();
+        self.show_example()?;
         let counts = self.tally.counts();
         let visible = self.running.visible_spans();
         let seconds = self.started_at.elapsed().as_secs_f64();
@@ -177,44 +185,61 @@ impl Watching<'_> {
         Ok(())
     }
 
-    /// Prefers a trace with errors, for a while.
     fn choose_example(&mut self) {
+        if self.example.is_some() || self.shown == Shown::Failed {
+            return;
+        }
         let Some(example) = self.tally.example() else { return };
-        let is_patient = self.started_at.elapsed() < EXAMPLE_WAIT_MAX;
-        if self.example.is_none() && (example.n_errors > 0 || !is_patient) {
+        if self.shown == Shown::Nothing || example.n_errors > 0 {
             self.example = Some((example, self.tally.counts().spans_acknowledged));
         }
     }
 
     /// Only when it can be found: what is printed must work.
     fn show_example(&mut self) -> io::Result<()> {
-        let Some((example, visible_needed)) = &self.example else { return Ok(()) };
-        if self.running.visible_spans() < *visible_needed {
+        let visible = self.running.visible_spans();
+        let Some((example, _)) = self.example.take_if(|(_, needed)| visible >= *needed) else {
             return Ok(());
-        }
+        };
         self.progress.clear();
-        self.is_example_shown = true;
+        let text = recommendation(&example, self.running, self.shown);
+        self.shown = if example.n_errors > 0 { Shown::Failed } else { Shown::First };
         let mut stdout = io::stdout();
-        stdout.write_all(recommendation(example, self.running).as_bytes())?;
+        stdout.write_all(text.as_bytes())?;
         stdout.flush()
+    }
+
+    /// So that the summary counts everything.
+    async fn wait_until_visible(&self, report: &Report) {
+        let mut interval = tokio::time::interval(REDRAW_INTERVAL);
+        let wait = async {
+            while self.running.visible_spans() < report.spans_acknowledged {
+                interval.tick().await;
+            }
+        };
+        // The summary says how many there are, also if that is too few.
+        let _ = tokio::time::timeout(VISIBLE_WAIT_MAX, wait).await;
     }
 }
 
-fn recommendation(example: &Example, running: &Running) -> String {
+/// The first one comes with everything that can be tried.
+fn recommendation(example: &Example, running: &Running, shown: Shown) -> String {
     let http = reachable(running.addresses().http);
     let id = example.trace_id;
-    format!(
-        "Try   {program} trace {id}{flag}\n      \
-         curl http://{http}/api/v2/traces/{id}\n      \
-         curl -H 'Accept: application/protobuf' http://{http}/api/v2/traces/{id}\n      \
-         curl http://{http}/metrics\n      \
-         (a trace of {spans} with {errors}: {name})\n\n",
-        program = program(),
-        flag = server_flag(http),
-        spans = counted(example.n_spans as u64, "span"),
-        errors = counted(example.n_errors as u64, "error"),
-        name = example.name,
-    )
+    let command = format!("{} trace {id}{}", program(), server_flag(http));
+    let what = format!(
+        "{}, {}: {}",
+        counted(example.n_spans as u64, "span"),
+        counted(example.n_errors as u64, "error"),
+        harmless(&example.name)
+    );
+    match shown {
+        Shown::Nothing => format!(
+            "\nTry   {command}\n      ({what})\n      curl http://{http}/api/v2/traces/{id}\n      \
+             curl http://{http}/metrics\n\n"
+        ),
+        Shown::First | Shown::Failed => format!("Try   {command}\n      ({what})\n\n"),
+    }
 }
 
 fn summary(report: &Report, running: &Running) -> String {

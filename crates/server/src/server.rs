@@ -313,3 +313,6 @@ impl Surroundings for LaneSurroundings {
         u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
     }
 }
+
+#[cfg(test)]
+mod tests;

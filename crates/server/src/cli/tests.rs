@@ -42,3 +42,14 @@ fn without_a_command_the_help_is_shown() {
     let error = Cli::try_parse_from(["suyuan"]).unwrap_err();
     assert!(error.to_string().contains("Usage: suyuan"), "{error}");
 }
+
+#[test]
+fn every_flag_of_the_configuration_is_one_of_serve() {
+    let command = Cli::command();
+    let serve = command.find_subcommand("serve").unwrap();
+    let flags: Vec<_> = serve.get_arguments().filter_map(|argument| argument.get_long()).collect();
+    for key in crate::config::keys::KEYS {
+        let Some(flag) = key.flag else { continue };
+        assert!(flags.contains(&flag.trim_start_matches("--")), "{flag}");
+    }
+}

@@ -48,16 +48,16 @@ type Row = (&'static str, &'static str, Option<Unit>, u64);
 
 fn counters(stats: &Stats) -> [Row; 2] {
     [
-        ("suyuan_log_records", "Requests that are durable in the log", None, stats.records),
-        ("suyuan_log_written", "Bytes of these requests", Some(Unit::Bytes), stats.bytes),
+        ("suyuan_log_records", "Requests that are durable in the log.", None, stats.records),
+        ("suyuan_log_written", "Bytes of these requests.", Some(Unit::Bytes), stats.bytes),
     ]
 }
 
 fn gauges(stats: &Stats) -> [Row; 3] {
     [
-        ("suyuan_log_segments", "Files of the log", None, stats.segments),
-        ("suyuan_log_disk", "What these files take", Some(Unit::Bytes), stats.disk_bytes),
-        ("suyuan_log_queue", "Waiting for the disk", Some(Unit::Bytes), stats.queue_bytes),
+        ("suyuan_log_segments", "Files of the log.", None, stats.segments),
+        ("suyuan_log_disk", "What these files take.", Some(Unit::Bytes), stats.disk_bytes),
+        ("suyuan_log_queue", "Waiting for the disk.", Some(Unit::Bytes), stats.queue_bytes),
     ]
 }
 
@@ -72,7 +72,7 @@ fn encode_failures(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::R
         ("queue_full", failures.queue_full),
         ("closed", failures.closed),
     ];
-    let help = "Requests the log did not take, by reason";
+    let help = "Requests the log did not take, by reason.";
     let mut family =
         encoder.encode_descriptor("suyuan_log_failures", help, None, MetricType::Counter)?;
     for (reason, value) in rows {
@@ -84,7 +84,7 @@ fn encode_failures(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::R
 fn encode_fsyncs(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::Result {
     let bounds = FSYNC_BUCKETS_SECONDS.into_iter().chain([f64::INFINITY]);
     let buckets: Vec<_> = bounds.zip(stats.fsync_buckets).collect();
-    let help = "Time in fsync; an acknowledgement waits for one, so it is as slow as this";
+    let help = "Time in fsync; an acknowledgement waits for one, so it is as slow as this.";
     let mut histogram = encoder.encode_descriptor(
         "suyuan_log_fsync",
         help,
@@ -121,25 +121,25 @@ mod tests {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         expect![[r##"
-            # HELP suyuan_log_records Requests that are durable in the log
+            # HELP suyuan_log_records Requests that are durable in the log.
             # TYPE suyuan_log_records counter
             suyuan_log_records_total 0
-            # HELP suyuan_log_written_bytes Bytes of these requests
+            # HELP suyuan_log_written_bytes Bytes of these requests.
             # TYPE suyuan_log_written_bytes counter
             # UNIT suyuan_log_written_bytes bytes
             suyuan_log_written_bytes_total 0
-            # HELP suyuan_log_segments Files of the log
+            # HELP suyuan_log_segments Files of the log.
             # TYPE suyuan_log_segments gauge
             suyuan_log_segments 0
-            # HELP suyuan_log_disk_bytes What these files take
+            # HELP suyuan_log_disk_bytes What these files take.
             # TYPE suyuan_log_disk_bytes gauge
             # UNIT suyuan_log_disk_bytes bytes
             suyuan_log_disk_bytes 0
-            # HELP suyuan_log_queue_bytes Waiting for the disk
+            # HELP suyuan_log_queue_bytes Waiting for the disk.
             # TYPE suyuan_log_queue_bytes gauge
             # UNIT suyuan_log_queue_bytes bytes
             suyuan_log_queue_bytes 0
-            # HELP suyuan_log_failures Requests the log did not take, by reason
+            # HELP suyuan_log_failures Requests the log did not take, by reason.
             # TYPE suyuan_log_failures counter
             suyuan_log_failures_total{reason="disk_full"} 0
             suyuan_log_failures_total{reason="write"} 0
@@ -148,7 +148,7 @@ mod tests {
             suyuan_log_failures_total{reason="too_large"} 0
             suyuan_log_failures_total{reason="queue_full"} 0
             suyuan_log_failures_total{reason="closed"} 0
-            # HELP suyuan_log_fsync_seconds Time in fsync; an acknowledgement waits for one, so it is as slow as this
+            # HELP suyuan_log_fsync_seconds Time in fsync; an acknowledgement waits for one, so it is as slow as this.
             # TYPE suyuan_log_fsync_seconds histogram
             # UNIT suyuan_log_fsync_seconds seconds
             suyuan_log_fsync_seconds_sum 0.0

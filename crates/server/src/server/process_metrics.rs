@@ -20,8 +20,8 @@ pub(super) struct ProcessMetrics;
 impl Collector for ProcessMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let memory = [
-            ("process_resident_memory", "Memory of the process in RAM", "VmRSS:"),
-            ("process_resident_memory_peak", "The most it ever was", "VmHWM:"),
+            ("process_resident_memory", "Memory of the process in RAM.", "VmRSS:"),
+            ("process_resident_memory_peak", "The most it ever was.", "VmHWM:"),
         ];
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         for (name, help, label) in memory {
@@ -31,13 +31,13 @@ impl Collector for ProcessMetrics {
             ConstGauge::new(bytes).encode(metric)?;
         }
         if let Some(seconds) = cpu_seconds() {
-            let (name, help) = ("process_cpu", "CPU time in user and system mode");
+            let (name, help) = ("process_cpu", "CPU time in user and system mode.");
             let unit = Some(&Unit::Seconds);
             let metric = encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
             ConstCounter::new(seconds).encode(metric)?;
         }
         if let Ok(files) = fs::read_dir("/proc/self/fd") {
-            let (name, help) = ("process_open_fds", "Open files and sockets");
+            let (name, help) = ("process_open_fds", "Open files and sockets.");
             let metric = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
             ConstGauge::new(files.count() as u64).encode(metric)?;
         }

@@ -33,6 +33,8 @@ pub(super) enum FetchError {
          another one with --server"
     )]
     Unreachable { server: String, reason: String },
+    #[error("what listens at {server} does not answer as a server of traces does: {reason}")]
+    Foreign { server: String, reason: String },
     #[error("{server} answered nothing for {seconds} s", seconds = SILENCE_MAX.as_secs())]
     Silent { server: String },
     #[error("{server} answered {status}: {reason}")]
@@ -62,9 +64,12 @@ pub(super) async fn trace_json(
 
     let answer = timeout(SILENCE_MAX, client.request(request)).await;
     let answer = answer.map_err(|_| FetchError::Silent { server: server.to_owned() })?;
-    let answer = answer.map_err(|error| FetchError::Unreachable {
-        server: server.to_owned(),
-        reason: deepest_reason(&error),
+    let answer = answer.map_err(|error| {
+        let (server, reason) = (server.to_owned(), deepest_reason(&error));
+        match error.is_connect() {
+            true => FetchError::Unreachable { server, reason },
+            false => FetchError::Foreign { server, reason },
+        }
     })?;
     let status = answer.status();
     if status.is_success() {
@@ -142,3 +147,6 @@ fn deepest_reason(error: &dyn std::error::Error) -> String {
     }
     deepest.to_string()
 }
+
+#[cfg(test)]
+mod tests;
