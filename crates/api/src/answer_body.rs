@@ -1,68 +1,49 @@
 //! An answer on its way out.
 //!
 //! In: the pieces of a trace. Out: frames of a response body. Each piece is encoded and compressed
-//! on a thread for blocking work, one ahead of what the connection has taken: a slow reader makes
-//! us wait, holds two pieces of memory and no thread.
+//! on a thread for blocking work, at most two ahead of what the connection has taken: a slow
+//! reader holds memory for that and no thread. One that reads nothing for too long is given up,
+//! and its connection breaks off: it must not take what it has for the whole.
 
-use std::future::Future;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use suyuan_wire::answer::Pieces;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 
 use crate::compression::{Compression, Compressor};
 
 /// An answer below this is not worth compressing.
 const COMPRESSED_BYTES_MIN: usize = 1_024;
 
-/// The rest of an answer.
-struct Work {
-    pieces: Pieces,
-    compressor: Compressor,
-}
-
-/// The next piece, and the work that is left; `None`: that was the last one.
-type Step = io::Result<(Vec<u8>, Option<Work>)>;
-
-impl Work {
-    fn step(mut self) -> Step {
-        loop {
-            let Some(piece) = self.pieces.next() else {
-                return Ok((self.compressor.finish()?, None));
-            };
-            let mut out = self.compressor.push(piece)?;
-            if self.pieces.is_done() {
-                out.extend_from_slice(&self.compressor.finish()?);
-                return Ok((out, None));
-            }
-            if !out.is_empty() {
-                return Ok((out, Some(self)));
-            }
-        }
-    }
-}
-
 /// An answer whose first piece is encoded.
-pub(crate) enum AnswerBody {
+pub(crate) enum Begun {
     /// The whole answer: its length is known.
     Whole {
         bytes: Vec<u8>,
         compression: Compression,
     },
-    Streamed {
-        body: StreamedBody,
+    Partly {
+        first: Vec<u8>,
+        rest: Rest,
         compression: Compression,
     },
 }
 
-/// Encodes as far as the first piece: for a thread that may work.
-///
-/// `spawn_blocking` must be callable: on a runtime's thread, its blocking ones included.
-pub(crate) fn begin(mut pieces: Pieces, wanted: Compression) -> io::Result<AnswerBody> {
+/// What is left of an answer.
+pub(crate) struct Rest {
+    pieces: Pieces,
+    compressor: Compressor,
+}
+
+/// Encodes as far as the first piece: CPU work.
+pub(crate) fn begin(mut pieces: Pieces, wanted: Compression) -> io::Result<Begun> {
     let first = pieces.next().unwrap_or_default();
     let is_small = pieces.is_done() && first.len() < COMPRESSED_BYTES_MIN;
     let compression = if is_small { Compression::None } else { wanted };
@@ -70,17 +51,79 @@ pub(crate) fn begin(mut pieces: Pieces, wanted: Compression) -> io::Result<Answe
     let mut bytes = compressor.push(first)?;
     if pieces.is_done() {
         bytes.extend_from_slice(&compressor.finish()?);
-        return Ok(AnswerBody::Whole { bytes, compression });
+        return Ok(Begun::Whole { bytes, compression });
     }
-    let work = Work { pieces, compressor };
-    let body = StreamedBody { first: Some(bytes), next: Some(spawn_blocking(|| work.step())) };
-    Ok(AnswerBody::Streamed { body, compression })
+    Ok(Begun::Partly { first: bytes, rest: Rest { pieces, compressor }, compression })
+}
+
+impl Rest {
+    /// The next bytes, and what is left then; `None`: those were the last.
+    fn step(mut self) -> io::Result<(Vec<u8>, Option<Self>)> {
+        loop {
+            let Some(piece) = self.pieces.next() else {
+                return Ok((self.compressor.finish()?, None));
+            };
+            let mut bytes = self.compressor.push(piece)?;
+            if self.pieces.is_done() {
+                bytes.extend_from_slice(&self.compressor.finish()?);
+                return Ok((bytes, None));
+            }
+            if !bytes.is_empty() {
+                return Ok((bytes, Some(self)));
+            }
+        }
+    }
+}
+
+enum Part {
+    More(Vec<u8>),
+    Last(Vec<u8>),
 }
 
 /// See the module.
 pub(crate) struct StreamedBody {
-    first: Option<Vec<u8>>,
-    next: Option<JoinHandle<Step>>,
+    parts: mpsc::Receiver<Part>,
+    encoding: JoinHandle<io::Result<()>>,
+    is_whole: bool,
+}
+
+impl StreamedBody {
+    /// `stall_timeout`: how long a reader may take nothing. `permit` is given back when the answer
+    /// is out or given up. Must be called in a runtime.
+    pub(crate) fn spawn(
+        first: Vec<u8>,
+        rest: Rest,
+        stall_timeout: Duration,
+        permit: OwnedSemaphorePermit,
+    ) -> Self {
+        let (sender, parts) = mpsc::channel(1);
+        let encoding = tokio::spawn(async move {
+            let _permit = permit;
+            encode(first, rest, stall_timeout, sender).await
+        });
+        Self { parts, encoding, is_whole: false }
+    }
+}
+
+async fn encode(
+    first: Vec<u8>,
+    rest: Rest,
+    stall_timeout: Duration,
+    sender: mpsc::Sender<Part>,
+) -> io::Result<()> {
+    let mut part = Part::More(first);
+    let mut rest = Some(rest);
+    loop {
+        let sent = timeout(stall_timeout, sender.send(part)).await;
+        let Ok(sent) = sent else {
+            return Err(io::Error::new(io::ErrorKind::TimedOut, "the client stopped reading"));
+        };
+        // Nobody listens, or everything is said.
+        let (Ok(()), Some(work)) = (sent, rest) else { return Ok(()) };
+        let (bytes, left) = spawn_blocking(|| work.step()).await.map_err(io::Error::other)??;
+        part = if left.is_some() { Part::More(bytes) } else { Part::Last(bytes) };
+        rest = left;
+    }
 }
 
 impl Body for StreamedBody {
@@ -91,24 +134,37 @@ impl Body for StreamedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
-        if let Some(first) = self.first.take().filter(|first| !first.is_empty()) {
-            return Poll::Ready(Some(Ok(Frame::data(first.into()))));
+        if self.is_whole {
+            return Poll::Ready(None);
         }
-        let Some(next) = &mut self.next else { return Poll::Ready(None) };
-        // A panic while encoding breaks the connection off: the client must not take what it has
-        // for the whole.
-        let step =
-            ready!(Pin::new(next).poll(context)).unwrap_or_else(|e| Err(io::Error::other(e)));
-        self.next = None;
-        let (bytes, rest) = match step {
-            Ok(step) => step,
-            Err(error) => return Poll::Ready(Some(Err(error))),
+        let bytes = match ready!(self.parts.poll_recv(context)) {
+            Some(Part::More(bytes)) => bytes,
+            Some(Part::Last(bytes)) => {
+                self.is_whole = true;
+                bytes
+            }
+            None => {
+                let ended = ready!(Pin::new(&mut self.encoding).poll(context));
+                let error = match ended {
+                    Ok(Ok(())) => io::Error::other("the answer was given up"),
+                    Ok(Err(error)) => error,
+                    Err(panic) => io::Error::other(panic),
+                };
+                self.is_whole = true;
+                tracing::warn!(%error, "a streamed answer was broken off");
+                return Poll::Ready(Some(Err(error)));
+            }
         };
-        self.next = rest.map(|work| spawn_blocking(|| work.step()));
         Poll::Ready(Some(Ok(Frame::data(bytes.into()))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.first.is_none() && self.next.is_none()
+        self.is_whole
+    }
+}
+
+impl Drop for StreamedBody {
+    fn drop(&mut self) {
+        self.encoding.abort();
     }
 }

@@ -7,7 +7,7 @@ use suyuan_ids::IdError;
 use suyuan_model::TenantError;
 use suyuan_store::FindError;
 
-/// How long a client should wait for a server that is replaying its log.
+/// How long a client should wait for a server that is replaying its log, or busy.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
 
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +36,8 @@ pub(crate) enum ApiError {
     TooManyTenants { n_tenants: usize, n_tenants_max: usize },
     #[error("not ready: {0}")]
     NotReady(String),
+    #[error("too many large answers are on their way: try again")]
+    TooManyStreams,
     #[error("no answer within {seconds} s")]
     TimedOut { seconds: f64 },
     #[error("the trace cannot be read: {0}")]
@@ -49,6 +51,7 @@ impl ApiError {
         match self {
             Self::NoTenant => StatusCode::UNAUTHORIZED,
             Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
             Self::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Find(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
@@ -63,7 +66,7 @@ impl IntoResponse for ApiError {
             tracing::error!(error = %self, "a question was not answered");
         }
         let mut response = plain_text(status, format!("{self}\n"));
-        if let Self::NotReady(_) = self {
+        if let Self::NotReady(_) | Self::TooManyStreams = self {
             response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S);
         }
         response

@@ -17,10 +17,14 @@ use crate::tenancy::Tenancy;
 #[derive(Clone, Copy, Debug)]
 pub struct Options {
     pub tenancy: Tenancy,
-    /// A request that has no answer after this long is told so.
+    /// A request that has no answer after this long is told so; a client that takes nothing of
+    /// its answer for this long is given up.
     pub request_timeout: Duration,
     /// Lookups that are read and encoded at the same time; others wait.
     pub lookups_max: usize,
+    /// Large answers that are on their way at the same time, each with its rows in memory; further
+    /// ones are refused.
+    pub streams_max: usize,
     /// Open connections; further ones wait to be accepted.
     pub connections_max: usize,
     /// How long answers may still take when the server stops.
@@ -32,7 +36,8 @@ impl Default for Options {
         Self {
             tenancy: Tenancy::Off,
             request_timeout: Duration::from_secs(30),
-            lookups_max: 32,
+            lookups_max: 8,
+            streams_max: 16,
             connections_max: 4_096,
             drain_timeout: Duration::from_secs(10),
         }
@@ -118,6 +123,7 @@ pub struct ApiState {
     pub(crate) configuration: Arc<str>,
     pub(crate) options: Options,
     pub(crate) lookups: Arc<Semaphore>,
+    pub(crate) streams: Arc<Semaphore>,
 }
 
 impl ApiState {
@@ -141,6 +147,7 @@ impl ApiState {
             configuration: configuration.into(),
             options,
             lookups: Arc::new(Semaphore::new(options.lookups_max)),
+            streams: Arc::new(Semaphore::new(options.streams_max)),
         }
     }
 }

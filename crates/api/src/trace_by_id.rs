@@ -19,7 +19,7 @@ use suyuan_wire::answer::{Encoding, Shape, pieces};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::answer_body::{self, AnswerBody};
+use crate::answer_body::{self, Begun, StreamedBody};
 use crate::compression::Compression;
 use crate::error::ApiError;
 use crate::state::ApiState;
@@ -144,50 +144,74 @@ async fn answer(state: ApiState, question: Question) -> Result<Response, ApiErro
 }
 
 async fn found(state: ApiState, question: Question) -> Result<Response, ApiError> {
-    let permit = state.lookups.acquire_owned().await.map_err(|_| ApiError::Internal)?;
+    let permit = state.lookups.clone().acquire_owned().await.map_err(|_| ApiError::Internal)?;
+    let (shape, encoding) = (question.shape, question.encoding);
+    let store = state.store.clone();
     let work = spawn_blocking(move || {
         let _permit = permit;
-        look_up(&state.store, question)
+        Answer::look_up(&store, question)
     });
-    work.await.unwrap_or_else(|panic| {
+    let answer = work.await.unwrap_or_else(|panic| {
         tracing::error!(%panic, "a lookup panicked");
         Err(ApiError::Internal)
-    })
-}
-
-fn look_up(store: &Store, question: Question) -> Result<Response, ApiError> {
-    let lookup = match question.id {
-        Some(id) => suyuan_query::trace_by_id(store, &question.tenants, id)?,
-        None => Lookup::default(),
-    };
-    let n_spans = lookup.rows.n_spans();
-    let mut response = if n_spans == 0 && question.shape == Shape::Trace {
-        StatusCode::NOT_FOUND.into_response()
-    } else {
-        body(question.shape, question.encoding, question.compression, &lookup)?
-    };
-    let headers = response.headers_mut();
-    headers.insert(SPANS_HEADER, n_spans.into());
-    headers.insert(SOURCES_HEADER, lookup.n_sources.into());
-    headers.insert(DUPLICATES_HEADER, lookup.n_duplicates.into());
-    headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
-    Ok(response)
-}
-
-fn body(
-    shape: Shape,
-    encoding: Encoding,
-    compression: Compression,
-    lookup: &Lookup,
-) -> Result<Response, ApiError> {
-    let pieces = pieces(lookup.rows.clone(), shape, encoding);
-    let begun = answer_body::begin(pieces, compression).map_err(|error| {
-        tracing::error!(%error, "an answer cannot be compressed");
-        ApiError::Internal
     })?;
+    answer.into_response(shape, encoding, &state)
+}
+
+/// A lookup whose answer has begun.
+struct Answer {
+    n_spans: usize,
+    n_sources: usize,
+    n_duplicates: usize,
+    body: Begun,
+}
+
+impl Answer {
+    /// Reads and encodes: for a thread that may work and wait.
+    fn look_up(store: &Store, question: Question) -> Result<Self, ApiError> {
+        let lookup = match question.id {
+            Some(id) => suyuan_query::trace_by_id(store, &question.tenants, id)?,
+            None => Lookup::default(),
+        };
+        let n_spans = lookup.rows.n_spans();
+        let pieces = pieces(lookup.rows, question.shape, question.encoding);
+        let body = answer_body::begin(pieces, question.compression).map_err(|error| {
+            tracing::error!(%error, "an answer cannot be compressed");
+            ApiError::Internal
+        })?;
+        let (n_sources, n_duplicates) = (lookup.n_sources, lookup.n_duplicates);
+        Ok(Self { n_spans, n_sources, n_duplicates, body })
+    }
+
+    fn into_response(
+        self,
+        shape: Shape,
+        encoding: Encoding,
+        state: &ApiState,
+    ) -> Result<Response, ApiError> {
+        let mut response = if self.n_spans == 0 && shape == Shape::Trace {
+            StatusCode::NOT_FOUND.into_response()
+        } else {
+            with_body(self.body, encoding, state)?
+        };
+        let headers = response.headers_mut();
+        headers.insert(SPANS_HEADER, self.n_spans.into());
+        headers.insert(SOURCES_HEADER, self.n_sources.into());
+        headers.insert(DUPLICATES_HEADER, self.n_duplicates.into());
+        headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
+        Ok(response)
+    }
+}
+
+fn with_body(begun: Begun, encoding: Encoding, state: &ApiState) -> Result<Response, ApiError> {
     let (body, compression) = match begun {
-        AnswerBody::Whole { bytes, compression } => (Body::from(bytes), compression),
-        AnswerBody::Streamed { body, compression } => (Body::new(body), compression),
+        Begun::Whole { bytes, compression } => (Body::from(bytes), compression),
+        Begun::Partly { first, rest, compression } => {
+            let streams = state.streams.clone();
+            let permit = streams.try_acquire_owned().map_err(|_| ApiError::TooManyStreams)?;
+            let stall_timeout = state.options.request_timeout;
+            (Body::new(StreamedBody::spawn(first, rest, stall_timeout, permit)), compression)
+        }
     };
     let content_type = match encoding {
         Encoding::Protobuf => "application/protobuf",

@@ -56,6 +56,25 @@ async fn one_port_speaks_both_versions() {
 }
 
 #[tokio::test]
+async fn a_grpc_call_over_http2_ends_with_its_status() {
+    let server = Server::new();
+    let running = start(&server).await;
+    let path = format!("http://{}/tempopb.StreamingQuerier/Search", running.address);
+    let request = Request::post(path)
+        .header("content-type", "application/grpc")
+        .header("te", "trailers")
+        .body(Empty::<Bytes>::new())
+        .expect("a request");
+    let response = client(true).request(request).await.expect("an answer");
+    assert_eq!(response.version(), http::Version::HTTP_2);
+    assert_eq!(
+        (response.status(), response.headers()["grpc-status"].as_bytes()),
+        (StatusCode::OK, b"12".as_slice())
+    );
+    assert!(response.into_body().collect().await.expect("an end").to_bytes().is_empty());
+}
+
+#[tokio::test]
 async fn a_server_that_stops_ends_quiet_connections_and_returns() {
     let server = Server::new();
     let running = start(&server).await;

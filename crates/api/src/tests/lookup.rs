@@ -31,15 +31,27 @@ async fn v2_wraps_the_trace() {
 
 #[tokio::test]
 async fn an_unknown_trace_is_404_without_a_body_in_v1_and_an_empty_trace_in_v2() {
-    check("/api/traces/1", expect![[r#"
+    check(
+        "/api/traces/1",
+        expect![[r#"
         404 
-    "#]]).await;
-    check("/api/v2/traces/1", expect![[r#"
+    "#]],
+    )
+    .await;
+    check(
+        "/api/v2/traces/1",
+        expect![[r#"
         200 application/json
-        {"trace":{},"metrics":{}}"#]]).await;
-    check("/api/v2/traces/0", expect![[r#"
+        {"trace":{},"metrics":{}}"#]],
+    )
+    .await;
+    check(
+        "/api/v2/traces/0",
+        expect![[r#"
         200 application/json
-        {"trace":{},"metrics":{}}"#]]).await;
+        {"trace":{},"metrics":{}}"#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -54,7 +66,8 @@ async fn what_was_read_is_said_in_headers() {
         x-suyuan-sources: 2
         x-suyuan-duplicates: 0
         vary: accept, accept-encoding
-    "#]].assert_eq(&said);
+    "#]]
+    .assert_eq(&said);
 }
 
 #[tokio::test]
@@ -68,18 +81,30 @@ async fn ids_are_found_with_and_without_leading_zeros_in_either_case() {
 
 #[tokio::test]
 async fn what_is_no_id_is_refused_with_the_reason() {
-    check("/api/traces/xyz", expect![[r#"
+    check(
+        "/api/traces/xyz",
+        expect![[r#"
         400 text/plain; charset=utf-8
         trace id: id has a character that is not a hexadecimal digit at position 0
-    "#]]).await;
-    check(&format!("/api/v2/traces/0{ID}"), expect![[r#"
+    "#]],
+    )
+    .await;
+    check(
+        &format!("/api/v2/traces/0{ID}"),
+        expect![[r#"
         400 text/plain; charset=utf-8
         trace id: id has 33 hexadecimal digits, at most 32 are allowed
-    "#]]).await;
-    check("/api/v2/traces/%ff", expect![[r#"
+    "#]],
+    )
+    .await;
+    check(
+        "/api/v2/traces/%ff",
+        expect![[r#"
         400 text/plain; charset=utf-8
         path is not valid: Invalid URL: Invalid UTF-8 in `id`
-    "#]]).await;
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -203,7 +228,8 @@ async fn with_tenancy_a_request_sees_the_tenants_that_it_names() {
         " ": 401 no org id
         "a/b": 400 org id: tenant id contains unsupported character '/'
         "a|": 400 org id: no org id
-    "#]].assert_eq(&said);
+    "#]]
+    .assert_eq(&said);
 }
 
 #[tokio::test]
@@ -215,7 +241,8 @@ async fn while_the_log_is_replayed_no_half_answer_is_given() {
     expect![[r#"
         503 text/plain; charset=utf-8
         not ready: replaying the log, 40 %
-    "#]].assert_eq(&answer.drawn());
+    "#]]
+    .assert_eq(&answer.drawn());
     server.readiness.set_stopping();
     assert_eq!(server.get(&format!("/api/traces/{ID}")).await.status, StatusCode::OK);
 }

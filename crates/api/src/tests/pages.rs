@@ -8,25 +8,35 @@ async fn check(path: &str, expected: Expect) {
 
 #[tokio::test]
 async fn echo_and_ready() {
-    check("/api/echo", expect![[r#"
+    check(
+        "/api/echo",
+        expect![[r#"
         200 text/plain; charset=utf-8
         echo
-    "#]]).await;
-    check("/ready", expect![[r#"
+    "#]],
+    )
+    .await;
+    check(
+        "/ready",
+        expect![[r#"
         200 text/plain; charset=utf-8
         ready
-    "#]]).await;
+    "#]],
+    )
+    .await;
     let server = Server::new();
     server.readiness.set_not_yet("replaying the log");
     expect![[r#"
         503 text/plain; charset=utf-8
         not ready: replaying the log
-    "#]].assert_eq(&server.get("/ready").await.drawn());
+    "#]]
+    .assert_eq(&server.get("/ready").await.drawn());
     server.readiness.set_stopping();
     expect![[r#"
         503 text/plain; charset=utf-8
         not ready: stopping
-    "#]].assert_eq(&server.get("/ready").await.drawn());
+    "#]]
+    .assert_eq(&server.get("/ready").await.drawn());
 }
 
 #[tokio::test]
@@ -38,24 +48,40 @@ async fn build_info_has_tempos_members_and_no_others() {
 
 #[tokio::test]
 async fn status_pages() {
-    check("/status/version", expect![[r#"
+    check(
+        "/status/version",
+        expect![[r#"
         200 text/plain; charset=utf-8
         suyuan 0.1.0 (revision unknown), API of Tempo 2.10.0
-    "#]]).await;
-    check("/status/services", expect![[r#"
+    "#]],
+    )
+    .await;
+    check(
+        "/status/services",
+        expect![[r#"
         200 text/plain; charset=utf-8
         api: running
         live spans: 0
         tenants: off
-    "#]]).await;
-    check("/status/config", expect![[r#"
+    "#]],
+    )
+    .await;
+    check(
+        "/status/config",
+        expect![[r#"
         200 text/plain; charset=utf-8
         [server]
-    "#]]).await;
-    check("/status/nothing", expect![[r#"
+    "#]],
+    )
+    .await;
+    check(
+        "/status/nothing",
+        expect![[r#"
         404 text/plain; charset=utf-8
         no such page: try /status/version, /status/services, /status/endpoints or /status/config
-    "#]]).await;
+    "#]],
+    )
+    .await;
     let all = Server::new().get("/status").await;
     for page in ["version", "services", "endpoints", "config"] {
         let one = Server::new().get(&format!("/status/{page}")).await;
@@ -90,7 +116,8 @@ async fn errors_are_plain_text_with_a_hint() {
     expect![[r#"
         405 text/plain; charset=utf-8
         this path is read with GET
-    "#]].assert_eq(&answer.drawn());
+    "#]]
+    .assert_eq(&answer.drawn());
 }
 
 #[tokio::test]
@@ -108,7 +135,8 @@ async fn metrics_count_requests_by_route_and_status() {
     expect![[r#"
         suyuan_api_requests_total{route="/api/v2/traces/{id}",status="200"} 2
         suyuan_api_requests_total{route="/api/v2/traces/{id}",status="400"} 1
-        suyuan_api_requests_total{route="unknown",status="404"} 1"#]].assert_eq(&counted.join("\n"));
+        suyuan_api_requests_total{route="unknown",status="404"} 1"#]]
+    .assert_eq(&counted.join("\n"));
     assert!(answer.text().contains("suyuan_api_request_duration_seconds_bucket{"));
     assert!(answer.text().ends_with("# EOF\n"));
 }
