@@ -21,6 +21,8 @@
 //! The log does not shrink yet: nothing is removed from its front, and start-up replays all of it.
 //! The step of the project that writes blocks adds truncation.
 
+#![warn(missing_docs, clippy::indexing_slicing)]
+
 mod log;
 mod writer;
 
@@ -38,6 +40,7 @@ mod disk;
 pub mod simulated;
 
 #[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test panics when it fails")]
 mod tests;
 
 pub use chain::ChainError;

@@ -5,6 +5,8 @@
 //! one by one; unsynced ones survive all, not at all, or each by the seed, in any order. A failed
 //! fsync forgets that anything was to be written and succeeds when repeated, as kernels do.
 
+#![expect(clippy::indexing_slicing, reason = "a test's disk may panic on a test's mistake")]
+
 use std::collections::BTreeMap;
 use std::io::{self, IoSlice};
 use std::ops::Range;

@@ -105,9 +105,10 @@ impl Disk for LocalDisk {
 
     fn random_uuid(&self) -> io::Result<Uuid> {
         let mut bytes = [0; 16];
-        let mut filled = 0;
-        while filled < bytes.len() {
-            filled += rustix::rand::getrandom(&mut bytes[filled..], GetRandomFlags::empty())?;
+        let mut left = bytes.as_mut_slice();
+        while !left.is_empty() {
+            let filled = rustix::rand::getrandom(&mut *left, GetRandomFlags::empty())?;
+            left = left.split_at_mut(filled).1;
         }
         Ok(Uuid(bytes))
     }
@@ -134,8 +135,8 @@ impl DiskFile for LocalFile {
 
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize> {
         let mut filled = 0;
-        while filled < buffer.len() {
-            match self.0.read_at(&mut buffer[filled..], offset + filled as u64) {
+        while let Some(left) = buffer.get_mut(filled..).filter(|left| !left.is_empty()) {
+            match self.0.read_at(left, offset + filled as u64) {
                 Ok(0) => break,
                 Ok(read) => filled += read,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -146,7 +147,7 @@ impl DiskFile for LocalFile {
     }
 
     fn write_vectored_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<usize> {
-        let parts = &parts[..parts.len().min(PARTS_PER_WRITE_MAX)];
+        let parts = parts.get(..PARTS_PER_WRITE_MAX).unwrap_or(parts);
         loop {
             match rustix::io::pwritev(&self.0, parts, offset) {
                 Err(rustix::io::Errno::INTR) => {}

@@ -77,12 +77,26 @@ fn the_documentation_shows_these_bytes() {
 }
 
 #[test]
-fn kept_inputs_of_the_fuzzer_scan() {
+fn kept_inputs_of_the_fuzzer_scan_and_open() {
     let corpus = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/corpus/wal_record");
-    let mut scanned = 0;
+    let mut inputs = 0;
     for entry in fs::read_dir(corpus).unwrap() {
-        scan_bytes(&fs::read(entry.unwrap().path()).unwrap());
-        scanned += 1;
+        let bytes = fs::read(entry.unwrap().path()).unwrap();
+        let report = scan_bytes(&bytes);
+        let disk = disk();
+        disk.put(&segment_name(1), bytes);
+        inputs += 1;
+        // A segment that is not the first one is refused under the first one's name.
+        let Ok((log, mut recovered)) = open(Arc::new(disk.clone()), options()) else {
+            assert_ne!(report.number, 1);
+            continue;
+        };
+        let found = replay(&mut recovered).0;
+        assert_eq!(found.len() as u64, report.records);
+        append(&log, b"appended".as_slice()).unwrap();
+        log.close();
+        let (_log, mut recovered) = open_simulated(&disk);
+        assert_eq!(replay(&mut recovered).0.len(), found.len() + 1);
     }
-    assert!(scanned >= 4, "the corpus is kept");
+    assert!(inputs >= 4, "the corpus is kept");
 }
