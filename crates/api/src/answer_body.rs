@@ -53,12 +53,13 @@ pub(crate) fn begin(mut pieces: Pieces, wanted: Compression) -> io::Result<Begun
         bytes.extend_from_slice(&compressor.finish()?);
         return Ok(Begun::Whole { bytes, compression });
     }
-    Ok(Begun::Partly { first: bytes, rest: Rest { pieces, compressor }, compression })
+    let rest = Box::new(Rest { pieces, compressor });
+    Ok(Begun::Partly { first: bytes, rest, compression })
 }
 
 impl Rest {
     /// The next bytes, and what is left then; `None`: those were the last.
-    fn step(mut self) -> io::Result<(Vec<u8>, Option<Self>)> {
+    fn step(mut self: Box<Self>) -> io::Result<(Vec<u8>, Option<Box<Self>>)> {
         loop {
             let Some(piece) = self.pieces.next() else {
                 return Ok((self.compressor.finish()?, None));
@@ -92,7 +93,7 @@ impl StreamedBody {
     /// is out or given up. Must be called in a runtime.
     pub(crate) fn spawn(
         first: Vec<u8>,
-        rest: Rest,
+        rest: Box<Rest>,
         stall_timeout: Duration,
         permit: OwnedSemaphorePermit,
     ) -> Self {
@@ -107,7 +108,7 @@ impl StreamedBody {
 
 async fn encode(
     first: Vec<u8>,
-    rest: Rest,
+    rest: Box<Rest>,
     stall_timeout: Duration,
     sender: mpsc::Sender<Part>,
 ) -> io::Result<()> {
