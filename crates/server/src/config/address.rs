@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(numeric("[::1]:4317"), ["[::1]:4317"]);
         assert_eq!(numeric("localhost:0"), ["127.0.0.1:0", "[::1]:0"]);
         assert_eq!(numeric(":4318"), ["0.0.0.0:4318"]);
-        assert_eq!(numeric("traces.example.com:80"), [String::new(); 0]);
+        assert!(numeric("traces.example.com:80").is_empty());
     }
 
     #[test]

@@ -154,7 +154,7 @@ fn a_bad_variable_is_named_and_a_misspelt_one_is_a_warning() {
 #[test]
 fn variables_of_others_pass_in_silence() {
     for name in ["PATH", "SUYUAN_LOG", "SUYUAN_LOG_FORMAT", "SUYUAN_CONFIG", "SUYUAN_CORPORA"] {
-        assert_eq!(load_environment(name, "x").unwrap().warnings, [String::new(); 0], "{name}");
+        assert!(load_environment(name, "x").unwrap().warnings.is_empty(), "{name}");
     }
 }
 

@@ -72,7 +72,7 @@ async fn a_port_in_use_is_named_before_the_log_is_read() {
     config.otlp.grpc.port = first.addresses().otlp_grpc.port();
     let second = start(&config).await.err().unwrap().to_string();
     assert!(second.contains("is in use") && second.ends_with("--otlp-grpc"), "{second}");
-    let log = std::fs::read_dir(other.path().join(LOG_FOLDER)).unwrap();
+    let log = fs::read_dir(other.path().join(LOG_FOLDER)).unwrap();
     assert_eq!(log.count(), 0, "the log was not touched");
     first.shutdown().await;
 }
@@ -81,7 +81,7 @@ async fn a_port_in_use_is_named_before_the_log_is_read() {
 async fn a_directory_that_cannot_be_made_is_named() {
     let data_dir = tempfile::tempdir().unwrap();
     let file = data_dir.path().join("file");
-    std::fs::write(&file, "").unwrap();
+    fs::write(&file, "").unwrap();
     let error = start(&config(&file)).await.err().unwrap().to_string();
     assert!(error.starts_with("cannot make the directory ") && error.contains("--data-dir"));
 }
