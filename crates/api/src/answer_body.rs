@@ -31,7 +31,7 @@ pub(crate) enum Begun {
     },
     Partly {
         first: Vec<u8>,
-        rest: Rest,
+        rest: Box<Rest>,
         compression: Compression,
     },
 }
