@@ -11,6 +11,8 @@
 use std::path::Path;
 
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::trace::v1::Span;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use suyuan_testkit::client::{Client, Compression, Form, Protocol};
@@ -18,7 +20,9 @@ use suyuan_testkit::corpus::{Case, Corpora};
 use suyuan_testkit::equality::{compare, hex, missing_for_grafana, spans};
 use suyuan_testkit::oracle::{Oracle, SINGLE_TENANT};
 use suyuan_testkit::process::ServerProcess;
-use suyuan_testkit::sample::{START_UNIX_NANOS, full_span, plain_span, request, span_id};
+use suyuan_testkit::sample::{
+    START_UNIX_NANOS, attribute, full_span, plain_span, request, span_id, value,
+};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_suyuan");
 
@@ -135,10 +139,18 @@ fn own_cases() -> Vec<Case> {
             "enumerations of tomorrow",
             vec![Span { kind: 17, ..with_status_code(plain_span(8, 1), 9) }],
         ),
+        spans("doubles of every size", vec![Span { attributes: doubles(), ..plain_span(10, 1) }]),
         case("the same request, first half", request("a", vec![full_span(9, 1, 2)])),
         case("the same trace from another service", request("b", vec![full_span(9, 3, 1)])),
         case("the same request, sent again", request("a", vec![full_span(9, 1, 2)])),
     ]
+}
+
+/// A thousand doubles without a pattern: a reader or writer that rounds is found by the first few.
+fn doubles() -> Vec<KeyValue> {
+    let bits = |n: u64| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(23) ^ n;
+    let double = |n| value(Value::DoubleValue(f64::from_bits(bits(n))));
+    (1..=1_000).map(|n| attribute(&format!("double.{n}"), double(n))).collect()
 }
 
 fn bare(mut request: ExportTraceServiceRequest) -> ExportTraceServiceRequest {
