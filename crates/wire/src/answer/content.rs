@@ -6,17 +6,15 @@
 
 use suyuan_model::Chunk;
 
-use super::Sink;
-use super::positions::PositionFinder;
 use super::protobuf::{self, ProtobufSink};
 use super::shown::ShownSpan;
+use super::{Sink, positions};
 
 /// See the module.
 pub fn content_hash(chunk: &Chunk, row: u32) -> u64 {
     let mut bytes = protobuf::resource_fields(chunk, chunk.resource.value(row as usize));
     bytes.extend_from_slice(&protobuf::scope_fields(chunk, chunk.scope.value(row as usize)));
-    let mut positions = Vec::new();
-    PositionFinder::new(&chunk.attributes).append(row, &mut positions);
+    let positions = positions::of_row(&chunk.attributes, row);
     let mut sink = ProtobufSink::append_to(bytes);
     sink.span(&ShownSpan::as_sent(chunk, row, &positions));
     fnv1a(&sink.into_bytes())

@@ -32,6 +32,18 @@ impl<'a> PositionFinder<'a> {
     }
 }
 
+/// The positions of one row's attributes, for a row that is asked for alone: nothing is walked
+/// and nothing as long as the list of columns is allocated.
+pub(super) fn of_row(table: &AttributeTable, row: u32) -> Vec<u32> {
+    let shape = table.shape(row);
+    let position = |(place, column): (usize, &u32)| {
+        let earlier = shape[..place].iter().filter(|other| *other == column).count();
+        let rows = &table.columns[*column as usize].rows;
+        (rows.partition_point(|other| *other < row) + earlier) as u32
+    };
+    shape.iter().enumerate().map(position).collect()
+}
+
 /// How many of these rows, which ascend, lie before `row`; quick if they are few.
 fn distance(rows: &[u32], row: u32) -> u32 {
     let mut reach = 1;

@@ -149,6 +149,16 @@ fn described<'a>(groups: impl Iterator<Item = &'a ResourceSpans>) -> BTreeMap<Ve
     spans
 }
 
+/// Fields that are nearly right: tags of real fields, lengths that may lie.
+fn damaged_message() -> impl Strategy<Value = Vec<u8>> {
+    let byte = prop_oneof![
+        prop_oneof![Just(0x0a), Just(0x12), Just(0x2a), Just(0x32), Just(0x18), Just(0x21)],
+        0..12u8,
+        any::<u8>(),
+    ];
+    vec(byte, 0..40)
+}
+
 fn n_json_spans(answer: &serde_json::Value) -> usize {
     let list = |value: &serde_json::Value, key: &str| {
         value.get(key).and_then(|list| list.as_array()).cloned().unwrap_or_default()
@@ -171,5 +181,36 @@ proptest! {
         let json: serde_json::Value =
             serde_json::from_str(&json_of(&rows, Shape::TraceById)).expect("valid JSON");
         prop_assert_eq!(n_json_spans(&json), sent.len());
+    }
+    #[test]
+    fn a_damaged_value_is_still_json(message in damaged_message(), is_map in any::<bool>()) {
+        let value = match is_map {
+            true => suyuan_model::ValueRef::Map(&message),
+            false => suyuan_model::ValueRef::Array(&message),
+        };
+        let mut json = json_writer::JsonWriter::begin(b"");
+        json_value::write(&mut json, value);
+        let value: serde_json::Value =
+            serde_json::from_slice(&json.into_bytes()).expect("valid JSON");
+        prop_assert_eq!(value.as_object().map(|object| object.len()), Some(1));
+    }
+
+    #[test]
+    fn positions_found_in_one_walk_are_those_found_alone(requests in requests()) {
+        for piece in rows_of(&requests).pieces {
+            let table = &piece.chunk.attributes;
+            let mut finder = positions::PositionFinder::new(table);
+            for row in piece.rows.iter().copied().filter(|row| row % 3 != 1) {
+                let mut walked = Vec::new();
+                finder.append(row, &mut walked);
+                prop_assert_eq!(&walked, &positions::of_row(table, row));
+                let values = table.shape(row).iter().zip(&walked).map(|(column, position)| {
+                    table.columns[*column as usize].value(*position as usize)
+                });
+                let expected = table.row(row).map(|(_, value)| value);
+                prop_assert_eq!(format!("{:?}", values.collect::<Vec<_>>()),
+                    format!("{:?}", expected.collect::<Vec<_>>()));
+            }
+        }
     }
 }
