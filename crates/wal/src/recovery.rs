@@ -133,7 +133,7 @@ impl Recovered {
             End::Stated(end) => end,
             End::Open => file.file_bytes,
         });
-        ends.map(|end| end.saturating_sub(SEGMENT_HEADER_BYTES)).sum()
+        ends.map(|end| end.saturating_sub(SEGMENT_HEADER_BYTES)).fold(0, u64::saturating_add)
     }
 
     /// Gives every durable record to `visit`, once and in append order, but for those set aside. One

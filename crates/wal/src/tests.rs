@@ -264,6 +264,18 @@ fn a_write_that_fails_on_a_full_disk_is_stated_through_the_reserve() {
 }
 
 #[test]
+fn a_full_disk_keeps_the_reserve_it_has() {
+    let disk = disk();
+    write_closed(&disk, &[b"one"]);
+    let steps = disk.steps();
+    disk.resize(0);
+    let (log, _) = open_simulated(&disk);
+    log.close();
+    assert!(disk.bytes("reserve").is_some());
+    assert_eq!(disk.steps(), steps + 1, "a start only syncs the folder");
+}
+
+#[test]
 fn a_failed_fsync_closes_the_segment() {
     let disk = disk();
     let (log, _) = open_simulated(&disk);

@@ -161,6 +161,13 @@ impl Writer {
             return Ok(());
         }
         let bytes = self.options.reserve_bytes.max(SEGMENT_HEADER_BYTES + CLOSING_BYTES);
+        if let Ok(file) = self.disk.open(RESERVE_NAME)
+            && file.size()? == bytes
+        {
+            // The one of an earlier run: on a full disk a new one could not be had.
+            self.reserve = true;
+            return Ok(());
+        }
         let file = self.disk.create(RESERVE_NAME, bytes)?;
         if let Err(error) = file.sync_data().and_then(|()| self.disk.sync_folder("")) {
             let _ = self.disk.remove(RESERVE_NAME);
@@ -272,7 +279,8 @@ impl Writer {
             Tail::Open(segment) => Some(segment.previous()),
             Tail::Closed { previous, .. } => Some(*previous),
         };
-        let number = previous.map_or(1, |previous| previous.number + 1);
+        let last = previous.map_or(0, |previous| previous.number);
+        let number = last.checked_add(1).ok_or(io::ErrorKind::FileTooLarge)?;
         let uuid = self.disk.random_uuid()?;
         Ok((SegmentHeader { uuid, log: self.log, number, previous }, segment_name(number)))
     }

@@ -25,12 +25,18 @@ pub struct LocalDisk {
 }
 
 impl LocalDisk {
-    /// Makes the folder if there is none, durably.
+    /// Makes the folder if there is none, durably, and the folders above it.
     pub fn create(folder: impl Into<PathBuf>) -> io::Result<Self> {
         let folder = folder.into();
         fs::create_dir_all(&folder)?;
-        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
-        File::open(parent.unwrap_or(Path::new(".")))?.sync_all()?;
+        for (height, above) in folder.ancestors().skip(1).enumerate() {
+            let above = if above.as_os_str().is_empty() { Path::new(".") } else { above };
+            let synced = File::open(above).and_then(|above| above.sync_all());
+            // Which of them are new is unknown; those further up may belong to somebody else.
+            if height == 0 {
+                synced?;
+            }
+        }
         Ok(Self { folder })
     }
 
