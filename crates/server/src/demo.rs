@@ -175,11 +175,11 @@ impl Watching<'_> {
         self.progress.show(|| {
             let per_second = counts.spans_acknowledged as f64 / seconds.max(0.001);
             format!(
-                "{} of {} received, {} spans/s, {} can be found",
-                counted(counts.traces, "trace"),
+                "{} received, {} a second, {} can be found, {} begun",
                 counted(counts.spans_acknowledged, "span"),
                 grouped(per_second as u64),
                 grouped(visible),
+                counted(counts.traces, "trace"),
             )
         });
         Ok(())

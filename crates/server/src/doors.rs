@@ -44,8 +44,8 @@ pub enum DoorError {
          {flag}"
     )]
     InUse { host: String, port: u16, flag: &'static str },
-    #[error("cannot listen on {address}: {source}; choose another address with {flag}")]
-    Bind { address: SocketAddr, flag: &'static str, source: io::Error },
+    #[error("cannot listen on {address}: {error}; choose another address with {flag}")]
+    Bind { address: SocketAddr, flag: &'static str, error: io::Error },
     #[error("cannot resolve `{host}`: {reason}; choose another address with {flag}")]
     Resolve { host: String, flag: &'static str, reason: String },
 }
@@ -66,7 +66,7 @@ async fn open_door(address: &Address, flag: &'static str) -> Result<Door, DoorEr
         return Err(DoorError::Resolve { host: address.host.clone(), flag, reason });
     };
     let listener = bind(first, flag).await?;
-    let address = listener.local_addr().map_err(|source| refused(first, flag, source))?;
+    let address = listener.local_addr().map_err(|error| refused(first, flag, error))?;
     let mut listeners = vec![listener];
     for other in others {
         let other = SocketAddr::new(other.ip(), address.port());
@@ -103,14 +103,14 @@ async fn resolve(address: &Address, flag: &'static str) -> Result<Vec<SocketAddr
 }
 
 async fn bind(address: SocketAddr, flag: &'static str) -> Result<TcpListener, DoorError> {
-    TcpListener::bind(address).await.map_err(|source| refused(address, flag, source))
+    TcpListener::bind(address).await.map_err(|error| refused(address, flag, error))
 }
 
-fn refused(address: SocketAddr, flag: &'static str, source: io::Error) -> DoorError {
-    if source.kind() == ErrorKind::AddrInUse {
+fn refused(address: SocketAddr, flag: &'static str, error: io::Error) -> DoorError {
+    if error.kind() == ErrorKind::AddrInUse {
         return DoorError::InUse { host: address.ip().to_string(), port: address.port(), flag };
     }
-    DoorError::Bind { address, flag, source }
+    DoorError::Bind { address, flag, error }
 }
 
 impl Doors {

@@ -27,18 +27,18 @@ pub struct DirectoryLock {
 /// Why the directory cannot be had.
 #[derive(Debug, thiserror::Error)]
 pub enum LockError {
-    #[error("cannot open {path}: {source}; the data directory must exist and be writable", path = path.display())]
-    Open { path: PathBuf, source: io::Error },
+    #[error("cannot open {path}: {error}; the data directory must exist and be writable", path = path.display())]
+    Open { path: PathBuf, error: io::Error },
     #[error(
         "the data directory {directory} is in use by {holder}: stop that server, or choose another \
          directory with --data-dir",
         directory = directory.display()
     )]
     Held { directory: PathBuf, holder: String },
-    #[error("cannot lock {path}: {source}", path = path.display())]
-    Lock { path: PathBuf, source: io::Error },
-    #[error("cannot write {path}: {source}", path = path.display())]
-    Write { path: PathBuf, source: io::Error },
+    #[error("cannot lock {path}: {error}", path = path.display())]
+    Lock { path: PathBuf, error: io::Error },
+    #[error("cannot write {path}: {error}", path = path.display())]
+    Write { path: PathBuf, error: io::Error },
 }
 
 /// Takes the lock of a directory that exists.
@@ -50,16 +50,16 @@ pub fn lock(directory: &Path) -> Result<DirectoryLock, LockError> {
         .read(true)
         .write(true)
         .open(&path)
-        .map_err(|source| LockError::Open { path: path.clone(), source })?;
+        .map_err(|error| LockError::Open { path: path.clone(), error })?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
             let directory = directory.to_owned();
             return Err(LockError::Held { directory, holder: holder(&file) });
         }
-        Err(TryLockError::Error(source)) => return Err(LockError::Lock { path, source }),
+        Err(TryLockError::Error(error)) => return Err(LockError::Lock { path, error }),
     }
-    write_holder(&mut file).map_err(|source| LockError::Write { path, source })?;
+    write_holder(&mut file).map_err(|error| LockError::Write { path, error })?;
     Ok(DirectoryLock { _file: file })
 }
 

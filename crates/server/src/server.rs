@@ -52,19 +52,19 @@ const LIVE_MEMORY_BYTES_MIN: u64 = 16 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     #[error(
-        "cannot make the directory {path}: {source}; choose another data directory with \
+        "cannot make the directory {path}: {error}; choose another data directory with \
          --data-dir",
         path = path.display()
     )]
-    Directory { path: PathBuf, source: io::Error },
+    Directory { path: PathBuf, error: io::Error },
     #[error(transparent)]
     Lock(#[from] LockError),
     #[error(transparent)]
     Door(#[from] DoorError),
-    #[error("cannot open the log in {path}: {source}", path = path.display())]
-    Log { path: PathBuf, source: suyuan_wal::OpenError },
-    #[error("cannot read the log in {path}: {source}", path = path.display())]
-    Replay { path: PathBuf, source: suyuan_wal::ReplayError },
+    #[error("cannot open the log in {path}: {error}", path = path.display())]
+    Log { path: PathBuf, error: suyuan_wal::OpenError },
+    #[error("cannot read the log in {path}: {error}", path = path.display())]
+    Replay { path: PathBuf, error: suyuan_wal::ReplayError },
     #[error(transparent)]
     Store(#[from] suyuan_store::OpenError),
     #[error("cannot start a thread: {0}")]
@@ -141,7 +141,7 @@ fn make_directories(data_dir: &Path) -> Result<(), StartError> {
     for folder in [LOG_FOLDER, LIVE_FOLDER, OBJECTS_FOLDER] {
         let path = data_dir.join(folder);
         fs::create_dir_all(&path)
-            .map_err(|source| StartError::Directory { path: path.clone(), source })?;
+            .map_err(|error| StartError::Directory { path: path.clone(), error })?;
     }
     Ok(())
 }
@@ -167,10 +167,10 @@ async fn open_log(config: &Config) -> Result<(Log, Recovered), StartError> {
     };
     let path = config.server.data_dir.join(LOG_FOLDER);
     let open = move || {
-        let failed = |source| StartError::Directory { path: path.clone(), source };
+        let failed = |error| StartError::Directory { path: path.clone(), error };
         let disk = LocalDisk::create(&path).map_err(failed)?;
         suyuan_wal::open(Arc::new(disk), options)
-            .map_err(|source| StartError::Log { path: path.clone(), source })
+            .map_err(|error| StartError::Log { path: path.clone(), error })
     };
     spawn_blocking(open).await.map_err(StartError::Panicked)?
 }
@@ -233,7 +233,7 @@ async fn replay(
     let readiness = readiness.clone();
     let read = move || {
         let replay = replay::replay(replay, recovered, &readiness)
-            .map_err(|source| StartError::Replay { path, source })?;
+            .map_err(|error| StartError::Replay { path, error })?;
         replay.start(log).map_err(StartError::Thread)
     };
     spawn_blocking(read).await.map_err(StartError::Panicked)?

@@ -45,6 +45,9 @@ pub(super) fn replay(
     })?;
     drop(progress);
     report_replay(&report);
+    if bytes_total == 0 {
+        return Ok(replay);
+    }
     tracing::info!(
         records = report.records,
         spans = replay.spans(),
