@@ -20,6 +20,9 @@ mod answer;
 mod grpc;
 mod target;
 
+#[cfg(test)]
+mod tests;
+
 pub use args::GenerateArgs;
 pub use report::{Latency, Report, Verified};
 pub use tally::{Counts, Example, Tally};

@@ -28,6 +28,9 @@ mod protobuf;
 mod span;
 mod truth;
 
+#[cfg(test)]
+mod tests;
+
 pub use departures::{Batch, Batching, Departures, Pace};
 pub use json::JsonEncoder;
 pub use protobuf::ProtobufEncoder;
@@ -90,9 +93,9 @@ impl Shop {
         &self.scopes
     }
 
-    /// The next trace. What happens depends on the seed, the traces before and the minute; its
-    /// ids also on its start: a shop opened again does not use the same ids for other spans. Readers of messages look only at letters sent before `start_unix_nanos`, so
-    /// starts should not go back in time.
+    /// The next trace. What happens depends on the seed, the traces before and the minute; its ids
+    /// also on its start, so that a shop opened again does not use them for other spans. Readers of
+    /// messages look only at those sent before `start_unix_nanos`: starts should not go back.
     pub fn trace(&mut self, start_unix_nanos: u64) -> Trace {
         let mut word = self.seed ^ self.n_traces.wrapping_mul(0xd6e8_feb8_6659_fd93);
         let mut random = Random::new(splitmix64(&mut word));

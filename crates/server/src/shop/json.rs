@@ -92,7 +92,7 @@ fn write_span(out: &mut Vec<u8>, span: &Span) {
         out.push(b']');
     }
     match &span.status {
-        Status::Unset => out.extend_from_slice(br#","status":{}"#),
+        Status::Unset => {}
         Status::Ok => out.extend_from_slice(br#","status":{"code":1}"#),
         Status::Error(message) => {
             out.extend_from_slice(br#","status":{"message":"#);

@@ -84,7 +84,7 @@ impl<'a> Stage<'a> {
         instances: &'a [Instance],
         trouble: Option<Trouble>,
     ) -> Self {
-        let id = (u128::from(ids.bits()) << 64) | u128::from(ids.bits() | 1);
+        let id = (u128::from(ids.bits()) << 64) | u128::from(ids.bits().max(1));
         Self {
             visitor: Visitor::arrive(&mut random),
             trace_id: TraceId::from_bytes(id.to_be_bytes()),

@@ -22,7 +22,7 @@ impl Stage<'_> {
     ) -> usize {
         self.spans.push(Span {
             trace_id: self.trace_id,
-            span_id: SpanId::from_bytes((self.ids.bits() | 1).to_be_bytes()),
+            span_id: SpanId::from_bytes(self.ids.bits().max(1).to_be_bytes()),
             parent_span_id,
             trace_state: self.trace_state,
             flags: opening.flags,
@@ -120,9 +120,8 @@ impl Stage<'_> {
     ) -> Outcome {
         let failure = outcome.failure.as_ref();
         match operation.door {
-            Door::Http { method, .. } => {
-                let fine = if method == "POST" { 201 } else { 200 };
-                let status = failure.map_or(fine, |failure| failure.status);
+            Door::Http { .. } => {
+                let status = failure.map_or(200, |failure| failure.status);
                 let status = attribute("http.response.status_code", i64::from(status));
                 self.spans[span].attributes.push(status);
             }
