@@ -191,148 +191,12 @@ async fn message_split_at_every_byte() {
     assert_eq!(server.taken()[0].inflated, plain);
 }
 
-/// The refusal table of `TraceService/Export`: what is sent, what the lane says, what comes back as
-/// `code message [delay]`.
-#[tokio::test]
-async fn refusals() {
-    const NOT_COMPRESSED_BY: &str =
-        "13 the message says that it is compressed, but grpc-encoding does not say how";
-    let with_tenants = Options { tenancy: Tenancy::ByHeader, ..Options::default() };
-    let small = Options { request_bytes_max: 100, inflated_bytes_max: 200, ..Options::default() };
-    let refused = |refusal| (Options::default(), Err(refusal));
-    let fine = |options: &Options| (options.clone(), Ok(Outcome::default()));
-    let usual = Options::default();
-    let bomb = framed(1, &gzip(&[0; 201]));
-    let rows = [
-        (
-            "malformed",
-            refused(Refusal::Malformed("field 1 is 100 % wrong: é".into())),
-            export(b"x"),
-            "3 field 1 is 100 %25 wrong: %C3%A9",
-        ),
-        ("no tenant", fine(&with_tenants), export(b"x"), "16 no org id"),
-        (
-            "bad tenant",
-            fine(&with_tenants),
-            export(b"x").header("x-scope-orgid", "a b"),
-            "3 X-Scope-OrgID: tenant id contains unsupported character ' '",
-        ),
-        (
-            "unknown method",
-            fine(&usual),
-            export(b"x").path("/opentelemetry.proto.collector.trace.v1.TraceService/Import"),
-            "12 unknown method Import of opentelemetry.proto.collector.trace.v1.TraceService",
-        ),
-        (
-            "other signal",
-            fine(&usual),
-            export(b"x").path("/opentelemetry.proto.collector.logs.v1.LogsService/Export"),
-            "12 unknown service opentelemetry.proto.collector.logs.v1.LogsService: only traces are \
-             stored here",
-        ),
-        ("unknown service", fine(&usual), export(b"x").path("/a.B/C"), "12 unknown service a.B"),
-        ("no service", fine(&usual), export(b"x").path("/abc"), "12 malformed method name /abc"),
-        (
-            "unknown encoding",
-            fine(&usual),
-            export(b"x").header("grpc-encoding", "snappy"),
-            "12 grpc-encoding `snappy` is not accepted: send gzip, zstd or identity",
-        ),
-        (
-            "compressed, but not by what",
-            fine(&usual),
-            export(b"").frames(vec![framed(1, b"x")]),
-            NOT_COMPRESSED_BY,
-        ),
-        (
-            "damaged inside",
-            fine(&usual),
-            export(b"").header("grpc-encoding", "gzip").frames(vec![framed(1, b"not gzip")]),
-            "3 the body is not valid gzip: it does not begin as gzip does",
-        ),
-        (
-            "flag of another protocol",
-            fine(&usual),
-            export(b"").frames(vec![framed(2, b"x")]),
-            "13 the message begins with 2, not with 0 or 1",
-        ),
-        (
-            "nothing",
-            fine(&usual),
-            export(b"").frames(vec![]),
-            "12 the call takes one message, none was sent",
-        ),
-        (
-            "cut in the prefix",
-            fine(&usual),
-            export(b"").frames(vec![vec![0, 0]]),
-            "13 the message is cut short",
-        ),
-        (
-            "cut in the payload",
-            fine(&usual),
-            export(b"").frames(vec![framed(0, b"xyz")[..7].to_vec()]),
-            "13 the message is cut short",
-        ),
-        (
-            "two messages",
-            fine(&usual),
-            export(b"").frames(vec![framed(0, b"x"), framed(0, b"y")]),
-            "12 Export takes one message, more than one was sent",
-        ),
-        (
-            "too large",
-            fine(&small),
-            export(&[0; 101]),
-            "8 the body of 101 bytes is larger than the limit of 100 bytes as sent: send smaller \
-             batches, or compress them",
-        ),
-        (
-            "larger than anything",
-            fine(&usual),
-            export(b"").frames(vec![vec![0, 255, 255, 255, 255]]),
-            "8 the body of 4294967295 bytes is larger than the limit of 20971520 bytes as sent: \
-             send smaller batches, or compress them",
-        ),
-        (
-            "too large inside",
-            fine(&small),
-            export(b"").header("grpc-encoding", "gzip").frames(vec![bomb]),
-            "8 the body inflates to more than the limit of 200 bytes",
-        ),
-        (
-            "bad timeout",
-            fine(&usual),
-            export(b"x").header("grpc-timeout", "soon"),
-            "13 grpc-timeout `soon` is malformed",
-        ),
-        (
-            "overloaded",
-            refused(Refusal::Overloaded),
-            export(b"x"),
-            "8 too many requests wait for the log; retry later 1s",
-        ),
-        (
-            "disk full",
-            refused(Refusal::LogFull),
-            export(b"x"),
-            "14 the disk of the log is full; retry when there is space 5s",
-        ),
-        (
-            "log failed",
-            refused(Refusal::LogFailed("fsync".into())),
-            export(b"x"),
-            "14 the log could not be written: fsync 5s",
-        ),
-        ("stopping", refused(Refusal::Stopping), export(b"x"), "14 the server is stopping 5s"),
-        (
-            "decoder failed",
-            refused(Refusal::DecoderFailed),
-            export(b"x"),
-            "13 the request made the decoder fail; it was not stored, please report it",
-        ),
-    ];
-    for (name, (options, lane), call, expected) in rows {
+/// A row of the refusal table: its name, the options, what the lane says, what is sent, and what
+/// comes back as `code message [delay]`.
+type Row = (&'static str, Options, Result<Outcome, Refusal>, Call, &'static str);
+
+async fn check(rows: impl IntoIterator<Item = Row>) {
+    for (name, options, lane, call, expected) in rows {
         let server = Server::answering(options, lane).await;
         let mut client = connect(&server).await;
         let answer = call.send(&mut client).await;
@@ -344,6 +208,182 @@ async fn refusals() {
         drop(client);
         assert_eq!(server.stop().await, Drained { connections_cut: 0 }, "{name}");
     }
+}
+
+fn usual() -> Options {
+    Options::default()
+}
+
+fn fine() -> Result<Outcome, Refusal> {
+    Ok(Outcome::default())
+}
+
+/// What a call can have wrong, as far as it can be told without decoding.
+#[tokio::test]
+async fn refusals_of_the_call() {
+    const NOT_COMPRESSED_BY: &str =
+        "13 the message says that it is compressed, but grpc-encoding does not say how";
+    let with_tenants = || Options { tenancy: Tenancy::ByHeader, ..usual() };
+    let small = || Options { request_bytes_max: 100, inflated_bytes_max: 200, ..usual() };
+    let bomb = framed(1, &gzip(&[0; 201]));
+    check([
+        ("no tenant", with_tenants(), fine(), export(b"x"), "16 no org id"),
+        (
+            "bad tenant",
+            with_tenants(),
+            fine(),
+            export(b"x").header("x-scope-orgid", "a b"),
+            "3 X-Scope-OrgID: tenant id contains unsupported character ' '",
+        ),
+        (
+            "unknown method",
+            usual(),
+            fine(),
+            export(b"x").path("/opentelemetry.proto.collector.trace.v1.TraceService/Import"),
+            "12 unknown method Import of opentelemetry.proto.collector.trace.v1.TraceService",
+        ),
+        (
+            "other signal",
+            usual(),
+            fine(),
+            export(b"x").path("/opentelemetry.proto.collector.logs.v1.LogsService/Export"),
+            "12 unknown service opentelemetry.proto.collector.logs.v1.LogsService: only traces are \
+             stored here",
+        ),
+        ("unknown service", usual(), fine(), export(b"x").path("/a.B/C"), "12 unknown service a.B"),
+        ("no service", usual(), fine(), export(b"x").path("/abc"), "12 malformed method name /abc"),
+        (
+            "unknown encoding",
+            usual(),
+            fine(),
+            export(b"x").header("grpc-encoding", "snappy"),
+            "12 grpc-encoding `snappy` is not accepted: send gzip, zstd or identity",
+        ),
+        (
+            "compressed, but not by what",
+            usual(),
+            fine(),
+            export(b"").frames(vec![framed(1, b"x")]),
+            NOT_COMPRESSED_BY,
+        ),
+        (
+            "damaged inside",
+            usual(),
+            fine(),
+            export(b"").header("grpc-encoding", "gzip").frames(vec![framed(1, b"not gzip")]),
+            "3 the body is not valid gzip: it does not begin as gzip does",
+        ),
+        (
+            "flag of another protocol",
+            usual(),
+            fine(),
+            export(b"").frames(vec![framed(2, b"x")]),
+            "13 the message begins with 2, not with 0 or 1",
+        ),
+        (
+            "nothing",
+            usual(),
+            fine(),
+            export(b"").frames(vec![]),
+            "12 the call takes one message, none was sent",
+        ),
+        (
+            "cut in the prefix",
+            usual(),
+            fine(),
+            export(b"").frames(vec![vec![0, 0]]),
+            "13 the message is cut short",
+        ),
+        (
+            "cut in the payload",
+            usual(),
+            fine(),
+            export(b"").frames(vec![framed(0, b"xyz")[..7].to_vec()]),
+            "13 the message is cut short",
+        ),
+        (
+            "two messages",
+            usual(),
+            fine(),
+            export(b"").frames(vec![framed(0, b"x"), framed(0, b"y")]),
+            "12 Export takes one message, more than one was sent",
+        ),
+        (
+            "too large",
+            small(),
+            fine(),
+            export(&[0; 101]),
+            "8 the body of 101 bytes is larger than the limit of 100 bytes as sent: send smaller \
+             batches, or compress them",
+        ),
+        (
+            "larger than anything",
+            usual(),
+            fine(),
+            export(b"").frames(vec![vec![0, 255, 255, 255, 255]]),
+            "8 the body of 4294967295 bytes is larger than the limit of 20971520 bytes as sent: \
+             send smaller batches, or compress them",
+        ),
+        (
+            "too large inside",
+            small(),
+            fine(),
+            export(b"").header("grpc-encoding", "gzip").frames(vec![bomb]),
+            "8 the body inflates to more than the limit of 200 bytes",
+        ),
+        (
+            "bad timeout",
+            usual(),
+            fine(),
+            export(b"x").header("grpc-timeout", "soon"),
+            "13 grpc-timeout `soon` is malformed",
+        ),
+    ])
+    .await;
+}
+
+/// What the lane can say.
+#[tokio::test]
+async fn refusals_of_the_lane() {
+    check([
+        (
+            "malformed",
+            usual(),
+            Err(Refusal::Malformed("field 1 is 100 % wrong: é".into())),
+            export(b"x"),
+            "3 field 1 is 100 %25 wrong: %C3%A9",
+        ),
+        (
+            "overloaded",
+            usual(),
+            Err(Refusal::Overloaded),
+            export(b"x"),
+            "8 too many requests wait for the log; retry later 1s",
+        ),
+        (
+            "disk full",
+            usual(),
+            Err(Refusal::LogFull),
+            export(b"x"),
+            "14 the disk of the log is full; retry when there is space 5s",
+        ),
+        (
+            "log failed",
+            usual(),
+            Err(Refusal::LogFailed("fsync".into())),
+            export(b"x"),
+            "14 the log could not be written: fsync 5s",
+        ),
+        ("stopping", usual(), Err(Refusal::Stopping), export(b"x"), "14 the server is stopping 5s"),
+        (
+            "decoder failed",
+            usual(),
+            Err(Refusal::DecoderFailed),
+            export(b"x"),
+            "13 the request made the decoder fail; it was not stored, please report it",
+        ),
+    ])
+    .await;
 }
 
 #[tokio::test]

@@ -5,92 +5,76 @@ use prost::Message;
 
 use super::*;
 
-/// The refusal table of `POST /v1/traces`: what is sent, what the lane says, what comes back as
-/// `status content-type [header=value] code message [delay]`.
+/// A row of the refusal table: its name, the options, what the lane says, what is sent, and what
+/// comes back as `status content-type [header=value] code message [delay]`.
+type Row = (&'static str, Options, Result<Outcome, Refusal>, Request1, &'static str);
+
+async fn check(rows: impl IntoIterator<Item = Row>) {
+    for (name, options, lane, request, expected) in rows {
+        let server = Server::answering(options, lane).await;
+        let answer = request.send(&server).await;
+        assert_eq!(describe(&answer), expected, "{name}");
+        assert_eq!(server.stop().await, Drained { connections_cut: 0 }, "{name}");
+    }
+}
+
+/// What the head of a request can have wrong.
 #[tokio::test]
-async fn refusals() {
+async fn refusals_of_where_and_how() {
     let with_tenants = || Options { tenancy: Tenancy::ByHeader, ..Options::default() };
-    let small =
-        || Options { request_bytes_max: 100, inflated_bytes_max: 200, ..Options::default() };
-    let refused = |refusal| (Options::default(), Err(refusal));
-    let fine = |options| (options, Ok(Outcome::default()));
-    let rows = [
-        (
-            "malformed protobuf",
-            refused(Refusal::Malformed("field 1 is cut short".into())),
-            protobuf("x"),
-            "400 application/x-protobuf 3 field 1 is cut short",
-        ),
-        (
-            "malformed JSON",
-            refused(Refusal::Malformed("expected value at line 1 column 1".into())),
-            json("x"),
-            "400 application/json 3 expected value at line 1 column 1",
-        ),
-        (
-            "damaged gzip",
-            fine(Options::default()),
-            protobuf("no gzip at all, but long enough").header("content-encoding", "gzip"),
-            "400 application/x-protobuf 3 the body is not valid gzip: it does not begin as gzip does",
-        ),
-        (
-            "damaged zstd",
-            fine(Options::default()),
-            json("no zstd at all").header("content-encoding", "zstd"),
-            "400 application/json 3 the body is not valid zstd: it does not begin as zstd does",
-        ),
+    check([
         (
             "no tenant",
-            fine(with_tenants()),
+            with_tenants(), fine(),
             protobuf("x"),
             "401 application/x-protobuf 16 no org id",
         ),
         (
             "empty tenant",
-            fine(with_tenants()),
+            with_tenants(), fine(),
             json("{}").header("x-scope-orgid", ""),
             "401 application/json 16 no org id",
         ),
         (
             "bad tenant",
-            fine(with_tenants()),
+            with_tenants(), fine(),
             json("{}").header("x-scope-orgid", "a/b"),
             "400 application/json 3 X-Scope-OrgID: tenant id contains unsupported character '/'",
         ),
         (
             "two tenants",
-            fine(with_tenants()),
+            with_tenants(), fine(),
             json("{}").header("x-scope-orgid", "a").header("x-scope-orgid", "b"),
             "400 application/json 3 the request names more than one tenant in X-Scope-OrgID",
         ),
         (
             "other path",
-            fine(Options::default()),
+            Options::default(), fine(),
             protobuf("x").start("POST /v1/trace"),
             "404 application/x-protobuf 12 nothing is received at /v1/trace: POST traces to /v1/traces",
         ),
         (
             "a browser looks",
-            fine(Options::default()),
+            Options::default(), fine(),
             post("").start("GET /"),
             "404 application/json 12 nothing is received at /: POST traces to /v1/traces",
         ),
         (
             "other signal",
-            fine(Options::default()),
+            Options::default(), fine(),
             protobuf("x").start("POST /v1/metrics"),
             "404 application/x-protobuf 12 nothing is received at /v1/metrics: only traces are \
              stored here; send them to /v1/traces and switch the exporter of the other signal off",
         ),
         (
             "gRPC's path without its content type",
-            fine(Options::default()),
+            Options::default(), fine(),
             protobuf("x").start(&format!("POST {}", super::super::grpc::EXPORT_PATH)),
             "415 application/x-protobuf 3 gRPC needs the content type application/grpc",
         ),
         (
             "gRPC over HTTP/1.1",
-            fine(Options::default()),
+            Options::default(), fine(),
             post("x")
                 .start(&format!("POST {}", super::super::grpc::EXPORT_PATH))
                 .header("content-type", "application/grpc"),
@@ -98,20 +82,70 @@ async fn refusals() {
         ),
         (
             "other method",
-            fine(Options::default()),
+            Options::default(), fine(),
             post("").start("GET /v1/traces"),
             "405 application/json allow=POST 12 /v1/traces takes POST, not GET",
         ),
         (
+            "no content type",
+            Options::default(), fine(),
+            post("x"),
+            "415 application/json 3 content type `` is not accepted: send application/x-protobuf \
+             or application/json",
+        ),
+        (
+            "other content type",
+            Options::default(), fine(),
+            post("x").header("content-type", "text/plain"),
+            "415 application/json 3 content type `text/plain` is not accepted: send \
+             application/x-protobuf or application/json",
+        ),
+        (
+            "other encoding",
+            Options::default(), fine(),
+            protobuf("x").header("content-encoding", "br"),
+            "415 application/x-protobuf accept-encoding=gzip, zstd 12 content encoding `br` is not \
+             accepted: send gzip, zstd or identity, once",
+        ),
+        (
+            "encoded twice",
+            Options::default(), fine(),
+            protobuf("x").header("content-encoding", "gzip, zstd"),
+            "415 application/x-protobuf accept-encoding=gzip, zstd 12 content encoding `zstd` is \
+             not accepted: send gzip, zstd or identity, once",
+        ),
+    ])
+    .await;
+}
+
+/// What the body can have wrong, as far as it can be told without decoding.
+#[tokio::test]
+async fn refusals_of_the_body() {
+    let small =
+        || Options { request_bytes_max: 100, inflated_bytes_max: 200, ..Options::default() };
+    check([
+        (
+            "damaged gzip",
+            Options::default(), fine(),
+            protobuf("no gzip at all, but long enough").header("content-encoding", "gzip"),
+            "400 application/x-protobuf 3 the body is not valid gzip: it does not begin as gzip does",
+        ),
+        (
+            "damaged zstd",
+            Options::default(), fine(),
+            json("no zstd at all").header("content-encoding", "zstd"),
+            "400 application/json 3 the body is not valid zstd: it does not begin as zstd does",
+        ),
+        (
             "too large, said before",
-            fine(small()),
+            small(), fine(),
             protobuf(vec![0; 101]),
             "413 application/x-protobuf 8 the body of 101 bytes is larger than the limit of 100 \
              bytes as sent: send smaller batches, or compress them",
         ),
         (
             "too large, found out",
-            fine(small()),
+            small(), fine(),
             json([b"65\r\n", &[b' '; 101][..], b"\r\n0\r\n\r\n"].concat())
                 .header("transfer-encoding", "chunked"),
             "413 application/json 8 the body is larger than the limit of 100 bytes as sent: send \
@@ -119,99 +153,99 @@ async fn refusals() {
         ),
         (
             "too large inside, gzip",
-            fine(small()),
+            small(), fine(),
             protobuf(gzip(&[0; 201])).header("content-encoding", "gzip"),
             "413 application/x-protobuf 8 the body inflates to more than the limit of 200 bytes",
         ),
         (
             "too large inside, zstd",
-            fine(small()),
+            small(), fine(),
             protobuf(zstd(&[0; 201])).header("content-encoding", "zstd"),
             "413 application/x-protobuf 8 the body inflates to more than the limit of 200 bytes",
         ),
+    ])
+    .await;
+}
+
+/// What the lane can say.
+#[tokio::test]
+async fn refusals_of_the_lane() {
+    check([
         (
-            "no content type",
-            fine(Options::default()),
-            post("x"),
-            "415 application/json 3 content type `` is not accepted: send application/x-protobuf \
-             or application/json",
+            "malformed protobuf",
+            Options::default(),
+            Err(Refusal::Malformed("field 1 is cut short".into())),
+            protobuf("x"),
+            "400 application/x-protobuf 3 field 1 is cut short",
         ),
         (
-            "other content type",
-            fine(Options::default()),
-            post("x").header("content-type", "text/plain"),
-            "415 application/json 3 content type `text/plain` is not accepted: send \
-             application/x-protobuf or application/json",
-        ),
-        (
-            "other encoding",
-            fine(Options::default()),
-            protobuf("x").header("content-encoding", "br"),
-            "415 application/x-protobuf accept-encoding=gzip, zstd 12 content encoding `br` is not \
-             accepted: send gzip, zstd or identity, once",
-        ),
-        (
-            "encoded twice",
-            fine(Options::default()),
-            protobuf("x").header("content-encoding", "gzip, zstd"),
-            "415 application/x-protobuf accept-encoding=gzip, zstd 12 content encoding `zstd` is \
-             not accepted: send gzip, zstd or identity, once",
+            "malformed JSON",
+            Options::default(),
+            Err(Refusal::Malformed("expected value at line 1 column 1".into())),
+            json("x"),
+            "400 application/json 3 expected value at line 1 column 1",
         ),
         (
             "overloaded",
-            refused(Refusal::Overloaded),
+            Options::default(),
+            Err(Refusal::Overloaded),
             protobuf("x"),
             "429 application/x-protobuf retry-after=1 8 too many requests wait for the log; retry \
              later 1s",
         ),
         (
             "too many tenants",
-            refused(Refusal::TooManyTenants { tenants_max: 7 }),
+            Options::default(),
+            Err(Refusal::TooManyTenants { tenants_max: 7 }),
             json("{}"),
             "429 application/json retry-after=60 8 there are 7 tenants already, as many as are \
              allowed 60s",
         ),
         (
             "disk full",
-            refused(Refusal::LogFull),
+            Options::default(),
+            Err(Refusal::LogFull),
             json("{}"),
             "503 application/json retry-after=5 14 the disk of the log is full; retry when there \
              is space 5s",
         ),
         (
             "log failed",
-            refused(Refusal::LogFailed("fsync: I/O error".into())),
+            Options::default(),
+            Err(Refusal::LogFailed("fsync: I/O error".into())),
             protobuf("x"),
             "503 application/x-protobuf retry-after=5 14 the log could not be written: fsync: I/O \
              error 5s",
         ),
         (
             "window full",
-            refused(Refusal::WindowFull { rows: 9 }),
+            Options::default(),
+            Err(Refusal::WindowFull { rows: 9 }),
             protobuf("x"),
             "503 application/x-protobuf retry-after=5 14 the live window is full: 9 spans; retry \
              later 5s",
         ),
         (
             "stopping",
-            refused(Refusal::Stopping),
+            Options::default(),
+            Err(Refusal::Stopping),
             protobuf("x"),
             "503 application/x-protobuf retry-after=5 14 the server is stopping 5s",
         ),
         (
             "decoder failed",
-            refused(Refusal::DecoderFailed),
+            Options::default(),
+            Err(Refusal::DecoderFailed),
             protobuf("x"),
             "500 application/x-protobuf 13 the request made the decoder fail; it was not stored, \
              please report it",
         ),
-    ];
-    for (name, (options, lane), request, expected) in rows {
-        let server = Server::answering(options, lane).await;
-        let answer = request.send(&server).await;
-        assert_eq!(describe(&answer), expected, "{name}");
-        assert_eq!(server.stop().await, Drained { connections_cut: 0 }, "{name}");
-    }
+    ])
+    .await;
+}
+
+fn fine() -> Result<Outcome, Refusal> {
+    Ok(Outcome::default())
 }
 
 fn describe(answer: &Answer1) -> String {
