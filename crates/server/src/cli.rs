@@ -7,11 +7,11 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::demo::DemoArgs;
 use crate::generate::GenerateArgs;
-use crate::logging::{self, LogFormat};
+use crate::logging;
 use crate::serve::ServeArgs;
 use crate::trace::TraceArgs;
 use crate::wal_command::WalCommand;
@@ -39,19 +39,6 @@ const STYLES: Styles = Styles::styled()
 pub struct Cli {
     #[command(subcommand)]
     command: Command,
-    #[command(flatten)]
-    logging: LoggingArgs,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Logging")]
-struct LoggingArgs {
-    /// What to log on stderr, such as `info,suyuan_wal=debug`; RUST_LOG is read when it is not set
-    #[arg(long, global = true, value_name = "FILTER", env = "SUYUAN_LOG", hide_env_values = true)]
-    log: Option<String>,
-    /// How to log
-    #[arg(long, global = true, value_enum, default_value = "text", env = "SUYUAN_LOG_FORMAT")]
-    log_format: LogFormat,
 }
 
 #[derive(Debug, Subcommand)]
@@ -86,8 +73,7 @@ fn refuse(error: &clap::Error) -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<ExitCode> {
-    let filter = cli.logging.log.or_else(|| std::env::var("RUST_LOG").ok());
-    logging::start(filter.as_deref(), cli.logging.log_format)?;
+    logging::start(&logging::Options::from_environment()?)?;
     match cli.command {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),

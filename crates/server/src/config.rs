@@ -121,6 +121,12 @@ pub enum ConfigError {
          {inflated_bytes_max}: a request that is not compressed has to pass both, raise the second"
     )]
     BodyAboveInflated { body_bytes_max: u64, inflated_bytes_max: u64 },
+    #[error(
+        "`otlp.in_flight_bytes_max` is {in_flight_bytes_max} bytes, more than half of \
+         `limits.memory_bytes_max` with {memory_bytes_max}: live data needs room too, lower the \
+         first or raise the second"
+    )]
+    InFlightAboveMemory { in_flight_bytes_max: u64, memory_bytes_max: u64 },
 }
 
 /// The end of an error about an unknown name: what the writer probably meant.
@@ -227,9 +233,13 @@ fn apply(
 }
 
 fn check_together(config: &Config) -> Result<(), ConfigError> {
-    let OtlpConfig { body_bytes_max, inflated_bytes_max, .. } = config.otlp;
+    let OtlpConfig { body_bytes_max, inflated_bytes_max, in_flight_bytes_max, .. } = config.otlp;
     if body_bytes_max > inflated_bytes_max {
         return Err(ConfigError::BodyAboveInflated { body_bytes_max, inflated_bytes_max });
+    }
+    let memory_bytes_max = config.limits.memory_bytes_max;
+    if in_flight_bytes_max > memory_bytes_max / 2 {
+        return Err(ConfigError::InFlightAboveMemory { in_flight_bytes_max, memory_bytes_max });
     }
     Ok(())
 }

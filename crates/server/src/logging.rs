@@ -1,13 +1,14 @@
 //! What the server says about itself, on stderr.
 //!
-//! In: a filter and a form. Out: `tracing` events as lines for people or JSON for machines. Stdout
-//! stays free for what a command was asked for.
+//! In: `SUYUAN_LOG` (a filter; `RUST_LOG` is read when it is not set) and `SUYUAN_LOG_FORMAT`. Out:
+//! `tracing` events as lines for people or JSON for machines. Stdout stays free for what a command
+//! was asked for.
 
-use std::io::{self, IsTerminal};
+use std::env;
+use std::io;
 
-use clap::ValueEnum;
 use tracing_subscriber::EnvFilter;
-use tracing_subscriber::util::TryInitError;
+use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 
 use crate::terminal::{ColourChoice, wants_colour};
 
@@ -15,7 +16,14 @@ use crate::terminal::{ColourChoice, wants_colour};
 const DEFAULT_FILTER: &str = "warn,suyuan=info,suyuan_server=info,suyuan_ingest=info,\
                               suyuan_store=info,suyuan_wal=info,suyuan_query=info,suyuan_api=info";
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// What is logged, and how.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    pub filter: String,
+    pub format: LogFormat,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
     /// A line for people.
     Text,
@@ -28,27 +36,45 @@ pub enum LogFormat {
 pub enum LoggingError {
     #[error(
         "the log filter `{filter}` cannot be read: {reason}; write it like \
-         \"info,suyuan_wal=debug\""
+         SUYUAN_LOG=info,suyuan_wal=debug"
     )]
     Filter { filter: String, reason: String },
+    #[error("the log format `{0}` is unknown: write SUYUAN_LOG_FORMAT=text or json")]
+    Format(String),
     #[error("logging has been started already: {0}")]
     Twice(#[from] TryInitError),
 }
 
+impl Options {
+    pub fn from_environment() -> Result<Self, LoggingError> {
+        let set = |name| env::var(name).ok().filter(|value| !value.is_empty());
+        let filter = set("SUYUAN_LOG").or_else(|| set("RUST_LOG"));
+        Ok(Self {
+            filter: filter.unwrap_or_else(|| DEFAULT_FILTER.to_owned()),
+            format: parse_format(&set("SUYUAN_LOG_FORMAT").unwrap_or_default())?,
+        })
+    }
+}
+
 /// Starts logging for the whole process.
-pub fn start(filter: Option<&str>, format: LogFormat) -> Result<(), LoggingError> {
-    let filter = parse_filter(filter.unwrap_or(DEFAULT_FILTER))?;
-    let colour = wants_colour(ColourChoice::Auto, &io::stderr());
+pub fn start(options: &Options) -> Result<(), LoggingError> {
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(parse_filter(&options.filter)?)
         .with_writer(io::stderr)
-        .with_ansi(colour && io::stderr().is_terminal());
-    use tracing_subscriber::util::SubscriberInitExt;
-    match format {
+        .with_ansi(wants_colour(ColourChoice::Auto, &io::stderr()));
+    match options.format {
         LogFormat::Text => builder.finish().try_init()?,
         LogFormat::Json => builder.json().finish().try_init()?,
     }
     Ok(())
+}
+
+fn parse_format(format: &str) -> Result<LogFormat, LoggingError> {
+    match format {
+        "" | "text" => Ok(LogFormat::Text),
+        "json" => Ok(LogFormat::Json),
+        other => Err(LoggingError::Format(other.to_owned())),
+    }
 }
 
 fn parse_filter(filter: &str) -> Result<EnvFilter, LoggingError> {
@@ -61,6 +87,15 @@ fn parse_filter(filter: &str) -> Result<EnvFilter, LoggingError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn formats_are_text_and_json() {
+        assert_eq!(parse_format("").unwrap(), LogFormat::Text);
+        assert_eq!(parse_format("text").unwrap(), LogFormat::Text);
+        assert_eq!(parse_format("json").unwrap(), LogFormat::Json);
+        let error = parse_format("xml").unwrap_err().to_string();
+        assert!(error.contains("`xml`") && error.ends_with("text or json"), "{error}");
+    }
 
     #[test]
     fn a_filter_that_cannot_be_read_is_an_error_with_an_example() {

@@ -22,6 +22,9 @@ use crate::signals::Signals;
 /// with exit code 0; a second one ends at once.
 #[derive(Debug, Args)]
 #[command(after_help = "\
+Environment: SUYUAN_LOG=info,suyuan_wal=debug says what is logged on stderr (RUST_LOG is read when it
+is not set), SUYUAN_LOG_FORMAT=json how.
+
 Example:
   suyuan serve
   suyuan serve --data-dir /var/lib/suyuan --http 0.0.0.0:3200

@@ -165,8 +165,8 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "limits",
         name: "tenant_bytes_per_second",
-        what: "Bytes a tenant may send per second, as sent; above it the answer is 429 with \
-               Retry-After, or RESOURCE_EXHAUSTED. 0 is unlimited.",
+        what: "Bytes a tenant may send per second, after decompression; above it the answer is \
+               429 with Retry-After, or RESOURCE_EXHAUSTED. 0 is unlimited.",
         why: "A shared server needs a bound per tenant; a server of one's own needs none.",
         flag: None,
         slot: Slot::Bytes(|config| &mut config.limits.tenant_bytes_per_second, 0..=1 << 40),
@@ -174,7 +174,9 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "limits",
         name: "memory_bytes_max",
-        what: "Memory of the whole server, shared out among buffers, live data and answers.",
+        what: "Memory the whole server aims at. Requests in flight and the program's own needs \
+               come first; live data gets the rest, and what does not fit moves to scratch files \
+               in `live/`.",
         why: "It is the one figure about the machine that the server does not guess.",
         flag: None,
         slot: Slot::Bytes(|config| &mut config.limits.memory_bytes_max, 64 << 20..=1 << 40),
