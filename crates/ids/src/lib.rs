@@ -103,7 +103,7 @@ fn padded_hex<const N: usize>(text: &str) -> Result<[u8; N], IdError> {
     for (position, character) in text.chars().enumerate() {
         let Some(digit) = character.to_digit(16) else { return Err(IdError::NotHex { position }) };
         let place = first_digit + position;
-        let shift = if place % 2 == 0 { 4 } else { 0 };
+        let shift = if place.is_multiple_of(2) { 4 } else { 0 };
         bytes[place / 2] |= (digit as u8) << shift;
     }
     Ok(bytes)

@@ -7,15 +7,14 @@
 //! size; the builder keeps its warm buffers (a fresh process pays 0.5 CPU seconds per million
 //! spans in page faults otherwise, `storage-probe B`).
 
-use std::hash::BuildHasher;
+mod parts;
 
 use arrow_array::{FixedSizeBinaryArray, UInt64Array};
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
-use foldhash::fast::FixedState;
-use hashbrown::HashTable;
 
-use crate::attributes::{AttributesBuilder, RawValue, freeze_binary};
-use crate::chunk::{Chunk, Events, Links, Resources, Scopes};
+use self::parts::{EventsBuilder, LinksBuilder, ResourcesBuilder, ScopesBuilder, push_binary};
+use crate::attributes::{AttributesBuilder, RawValue};
+use crate::chunk::Chunk;
 use crate::columns::{SparseCountsBuilder, SparseStringsBuilder};
 use crate::strings::StringsBuilder;
 
@@ -114,87 +113,6 @@ pub struct TableBuilder {
     /// Bytes of text and binary values pushed since the last clear; taken back rows included.
     value_bytes: usize,
     repaired_texts: u64,
-}
-
-#[derive(Debug, Default)]
-struct EventsBuilder {
-    span_row: Vec<u32>,
-    time_unix_nanos: Vec<u64>,
-    name: StringsBuilder,
-    dropped_attributes: SparseCountsBuilder,
-    attributes: AttributesBuilder,
-}
-
-#[derive(Debug)]
-struct LinksBuilder {
-    span_row: Vec<u32>,
-    ids: BinaryPair,
-    trace_state: SparseStringsBuilder,
-    flags: SparseCountsBuilder,
-    dropped_attributes: SparseCountsBuilder,
-    attributes: AttributesBuilder,
-}
-
-#[derive(Debug)]
-struct BinaryPair {
-    trace_id: (Vec<i32>, Vec<u8>),
-    span_id: (Vec<i32>, Vec<u8>),
-}
-
-#[derive(Debug)]
-struct ResourcesBuilder {
-    interned: Interned,
-    schema_url: StringsBuilder,
-    dropped_attributes: SparseCountsBuilder,
-    entity_refs: (Vec<i32>, Vec<u8>),
-    attributes: AttributesBuilder,
-}
-
-#[derive(Debug, Default)]
-struct ScopesBuilder {
-    interned: Interned,
-    name: StringsBuilder,
-    version: StringsBuilder,
-    schema_url: StringsBuilder,
-    dropped_attributes: SparseCountsBuilder,
-    attributes: AttributesBuilder,
-}
-
-/// Messages found again by their bytes.
-#[derive(Debug, Default)]
-struct Interned {
-    table: HashTable<u32>,
-    messages: Vec<(Box<[u8]>, Box<[u8]>)>,
-}
-
-impl Interned {
-    fn find(&self, message: &[u8], schema_url: &[u8]) -> Option<u32> {
-        let is_it = |row: &u32| {
-            let (other, other_url) = &self.messages[*row as usize];
-            **other == *message && **other_url == *schema_url
-        };
-        self.table.find(Self::hash(message, schema_url), is_it).copied()
-    }
-
-    fn add(&mut self, message: &[u8], schema_url: &[u8]) -> u32 {
-        let row = self.messages.len() as u32;
-        self.messages.push((message.into(), schema_url.into()));
-        let messages = &self.messages;
-        self.table.insert_unique(Self::hash(message, schema_url), row, |row| {
-            let (message, schema_url) = &messages[*row as usize];
-            Self::hash(message, schema_url)
-        });
-        row
-    }
-
-    fn hash(message: &[u8], schema_url: &[u8]) -> u64 {
-        FixedState::default().hash_one((message, schema_url))
-    }
-
-    fn clear(&mut self) {
-        self.table.clear();
-        self.messages.clear();
-    }
 }
 
 impl TableBuilder {
@@ -534,122 +452,3 @@ const SPAN_BYTES: usize = 80;
 const EVENT_BYTES: usize = 24;
 const LINK_BYTES: usize = 40;
 const ATTRIBUTE_BYTES: usize = 8;
-
-fn push_binary((ends, bytes): &mut (Vec<i32>, Vec<u8>), value: &[u8]) {
-    bytes.extend_from_slice(value);
-    ends.push(bytes.len() as i32);
-}
-
-fn truncate_binary((ends, bytes): &mut (Vec<i32>, Vec<u8>), len: usize) {
-    ends.truncate(len + 1);
-    bytes.truncate(ends[len] as usize);
-}
-
-impl EventsBuilder {
-    fn truncate(&mut self, len: usize) {
-        self.span_row.truncate(len);
-        self.time_unix_nanos.truncate(len);
-        self.name.truncate(len);
-        self.dropped_attributes.truncate(len as u32);
-        self.attributes.truncate(len);
-    }
-
-    fn freeze(&self) -> Events {
-        Events {
-            span_row: self.span_row.clone().into(),
-            time_unix_nanos: self.time_unix_nanos.clone().into(),
-            name: self.name.freeze(),
-            dropped_attributes: self.dropped_attributes.freeze(),
-            attributes: self.attributes.freeze(),
-        }
-    }
-}
-
-impl Default for LinksBuilder {
-    fn default() -> Self {
-        Self {
-            span_row: Vec::new(),
-            ids: BinaryPair { trace_id: (vec![0], Vec::new()), span_id: (vec![0], Vec::new()) },
-            trace_state: SparseStringsBuilder::default(),
-            flags: SparseCountsBuilder::default(),
-            dropped_attributes: SparseCountsBuilder::default(),
-            attributes: AttributesBuilder::default(),
-        }
-    }
-}
-
-impl LinksBuilder {
-    fn truncate(&mut self, len: usize) {
-        self.span_row.truncate(len);
-        truncate_binary(&mut self.ids.trace_id, len);
-        truncate_binary(&mut self.ids.span_id, len);
-        self.trace_state.truncate(len as u32);
-        self.flags.truncate(len as u32);
-        self.dropped_attributes.truncate(len as u32);
-        self.attributes.truncate(len);
-    }
-
-    fn freeze(&self) -> Links {
-        Links {
-            span_row: self.span_row.clone().into(),
-            trace_id: freeze_binary(&self.ids.trace_id.0, &self.ids.trace_id.1),
-            span_id: freeze_binary(&self.ids.span_id.0, &self.ids.span_id.1),
-            trace_state: self.trace_state.freeze(),
-            flags: self.flags.freeze(),
-            dropped_attributes: self.dropped_attributes.freeze(),
-            attributes: self.attributes.freeze(),
-        }
-    }
-}
-
-impl Default for ResourcesBuilder {
-    fn default() -> Self {
-        Self {
-            interned: Interned::default(),
-            schema_url: StringsBuilder::default(),
-            dropped_attributes: SparseCountsBuilder::default(),
-            entity_refs: (vec![0], Vec::new()),
-            attributes: AttributesBuilder::default(),
-        }
-    }
-}
-
-impl ResourcesBuilder {
-    fn clear(&mut self) {
-        self.interned.clear();
-        self.schema_url.clear();
-        self.dropped_attributes.truncate(0);
-        truncate_binary(&mut self.entity_refs, 0);
-        self.attributes.clear();
-    }
-
-    fn freeze(&self) -> Resources {
-        Resources {
-            schema_url: self.schema_url.freeze(),
-            dropped_attributes: self.dropped_attributes.freeze(),
-            entity_refs: freeze_binary(&self.entity_refs.0, &self.entity_refs.1),
-            attributes: self.attributes.freeze(),
-        }
-    }
-}
-
-impl ScopesBuilder {
-    fn clear(&mut self) {
-        self.interned.clear();
-        self.name.clear();
-        self.version.clear();
-        self.schema_url.clear();
-        self.dropped_attributes.truncate(0);
-        self.attributes.clear();
-    }
-
-    fn freeze(&self) -> Scopes {
-        Scopes {
-            name: self.name.freeze(),
-            version: self.version.freeze(),
-            schema_url: self.schema_url.freeze(),
-            dropped_attributes: self.dropped_attributes.freeze(),
-            attributes: self.attributes.freeze(),
-        }
-    }
-}

@@ -13,7 +13,10 @@ use super::*;
 
 /// What a store would show: for each chunk the names of its visible rows.
 #[derive(Clone, Default)]
-struct Shown(Arc<Mutex<BTreeMap<(String, u32), Vec<String>>>>);
+struct Shown(Arc<Mutex<BTreeMap<ChunkKey, Vec<String>>>>);
+
+/// Tenant and chunk number.
+type ChunkKey = (String, u32);
 
 impl Surroundings for Shown {
     fn publish(&mut self, publication: Publication) {

@@ -444,7 +444,7 @@ fn id_bytes(text: &str) -> Vec<u8> {
         return bytes;
     }
     let is_base64 = matches!(text.len(), 12 | 24) && text.ends_with('=');
-    is_base64.then(|| STANDARD.decode(text).unwrap_or_default()).unwrap_or_default()
+    if is_base64 { STANDARD.decode(text).unwrap_or_default() } else { Vec::new() }
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {

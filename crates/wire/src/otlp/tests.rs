@@ -57,7 +57,7 @@ fn draw(chunk: &Chunk) -> String {
             "{} {} parent={:?} {:?} kind={} {}..{} status={}:{:?} flags={} state={:?}\n",
             chunk.trace_id(row),
             chunk.span_id(row),
-            chunk.parent_span_id(row).map(|id| u64::from_be_bytes(id)),
+            chunk.parent_span_id(row).map(u64::from_be_bytes),
             chunk.name.value(at),
             chunk.kind.value(at),
             chunk.start_unix_nanos.value(at),
