@@ -35,10 +35,12 @@ pub fn wants_colour(choice: ColourChoice, stream: &impl IsTerminal) -> bool {
     }
 }
 
-/// Columns of the terminal behind stdout.
+/// Columns of the terminal. One that was never given a size says 0, as those of containers do.
 pub fn columns() -> usize {
     terminal_size::terminal_size()
-        .map_or(COLUMNS_WITHOUT_TERMINAL, |(width, _)| usize::from(width.0))
+        .map(|(width, _)| usize::from(width.0))
+        .filter(|columns| *columns > 0)
+        .unwrap_or(COLUMNS_WITHOUT_TERMINAL)
 }
 
 /// Whether lines and blocks can be drawn: the locale says UTF-8, or says nothing.

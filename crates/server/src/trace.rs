@@ -7,6 +7,7 @@ mod answer;
 mod draw;
 mod fetch;
 mod scale;
+mod style;
 mod tree;
 
 use std::io::{self, Write};
@@ -15,6 +16,8 @@ use std::process::ExitCode;
 use anyhow::Context;
 use clap::Args;
 use suyuan_ids::{IdError, TraceId};
+
+use style::Style;
 
 use crate::terminal::{ColourChoice, columns, draws_unicode, wants_colour};
 
@@ -94,8 +97,8 @@ fn report_absence(args: &TraceArgs, id: TraceId) -> io::Result<()> {
     )
 }
 
-fn style(args: &TraceArgs) -> draw::Style {
-    draw::Style {
+fn style(args: &TraceArgs) -> Style {
+    Style {
         columns: args.width.map_or_else(columns, usize::from),
         colour: wants_colour(args.color, &io::stdout()),
         unicode: draws_unicode(),

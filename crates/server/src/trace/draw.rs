@@ -10,32 +10,16 @@ use suyuan_ids::TraceId;
 
 use super::answer::{Span, Trace};
 use super::scale::{Place, Scale};
+use super::style::{BOLD, DIM, RED, Style, YELLOW, colour_of};
 use super::tree::{Forest, Oddity, Row, forest};
 use crate::civil_time::{format_length, format_utc};
 use crate::quantity::{counted, grouped};
-use crate::terminal::{fitted, harmless, width};
-
-/// What can be drawn.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Style {
-    pub columns: usize,
-    pub colour: bool,
-    pub unicode: bool,
-}
+use crate::terminal::{harmless, width};
 
 /// Below this a bar says nothing: the room goes to the names.
 const BAR_COLUMNS_MIN: usize = 8;
 const GAP: &str = "  ";
 const SERVICE_LINES_MAX: usize = 4;
-
-/// Colours of services, of the 256 that terminals share: told apart on black and on white, none of
-/// them the red of errors.
-const SERVICE_COLOURS: [u8; 14] = [33, 71, 172, 133, 37, 99, 136, 67, 168, 65, 130, 62, 101, 30];
-
-const BOLD: &str = "1";
-const DIM: &str = "2";
-const RED: &str = "31";
-const YELLOW: &str = "33";
 
 /// Writes the whole picture. `trace` has at least one span.
 pub(super) fn waterfall(
@@ -126,7 +110,11 @@ impl Picture<'_> {
             format!("{} {}", self.trace.services[span.service], span.name)
         });
         let columns = self.style.columns;
-        writeln!(self.out, "{}", self.style.paint(BOLD, &fitted(&harmless(&title), columns)))?;
+        writeln!(
+            self.out,
+            "{}",
+            self.style.paint(BOLD, &self.style.fitted(&harmless(&title), columns))
+        )?;
 
         let n_errors = spans.iter().filter(|span| span.failed).count();
         let facts = [
@@ -139,7 +127,7 @@ impl Picture<'_> {
         ];
         self.wrapped(&facts, self.style.symbols().separator, usize::MAX)?;
         if let Some(reason) = &self.trace.incomplete {
-            let text = fitted(&format!("incomplete: {}", harmless(reason)), columns);
+            let text = self.style.fitted(&format!("incomplete: {}", harmless(reason)), columns);
             writeln!(self.out, "{}", self.style.paint(YELLOW, &text))?;
         }
         writeln!(self.out)
@@ -155,7 +143,7 @@ impl Picture<'_> {
         let symbols = self.style.symbols();
         let entries: Vec<_> = (self.trace.services.iter().zip(&counts).enumerate())
             .map(|(service, (name, (n_spans, n_errors)))| {
-                let name = fitted(&harmless(name), self.style.columns / 2);
+                let name = self.style.fitted(&harmless(name), self.style.columns / 2);
                 let errors = match n_errors {
                     0 => String::new(),
                     n => format!(" {}{}", symbols.failed, grouped(*n as u64)),
@@ -180,7 +168,7 @@ impl Picture<'_> {
     ) -> io::Result<()> {
         let (mut columns, mut lines) = (0, 1);
         for (place, (paint, text)) in pieces.iter().enumerate() {
-            let text = fitted(text, self.style.columns);
+            let text = self.style.fitted(text, self.style.columns);
             let needed = width(separator) + width(&text);
             if place > 0 && columns + needed > self.style.columns {
                 writeln!(self.out)?;
@@ -291,7 +279,7 @@ impl Picture<'_> {
 
         let (mut text, mut left) = (String::new(), self.layout.name);
         for (paint, part) in parts {
-            let part = fitted(&part, left);
+            let part = self.style.fitted(&part, left);
             left -= width(&part);
             text.push_str(&self.style.paint(paint, &part));
         }
@@ -346,7 +334,7 @@ impl Picture<'_> {
         let guides = self.note_guides(open, has_children);
         let left = self.style.columns.saturating_sub(width(&guides));
         for (paint, note) in notes {
-            let note = self.style.paint(paint, &fitted(&note, left));
+            let note = self.style.paint(paint, &self.style.fitted(&note, left));
             writeln!(self.out, "{}{note}", self.style.paint(DIM, &guides))?;
         }
         Ok(())
@@ -417,81 +405,4 @@ fn extras(span: &Span) -> String {
         }
     }
     text
-}
-
-/// A service keeps its colour within a picture; the first ones never share theirs.
-fn colour_of(service: usize) -> String {
-    format!("38;5;{}", SERVICE_COLOURS[service % SERVICE_COLOURS.len()])
-}
-
-impl Style {
-    fn paint(self, code: &str, text: &str) -> String {
-        if !self.colour || code.is_empty() || text.is_empty() {
-            return text.to_owned();
-        }
-        format!("\x1b[{code}m{text}\x1b[0m")
-    }
-
-    /// Our own text for terminals without UTF-8.
-    fn plain(self, text: String) -> String {
-        if self.unicode { text } else { text.replace('µ', "u") }
-    }
-
-    fn symbols(self) -> &'static Symbols {
-        if self.unicode { &UNICODE } else { &ASCII }
-    }
-}
-
-struct Symbols {
-    branch: &'static str,
-    last: &'static str,
-    through: &'static str,
-    deep: &'static str,
-    failed: &'static str,
-    service: &'static str,
-    separator: &'static str,
-    before: &'static str,
-    after: &'static str,
-    /// A cell filled on both sides, on its left, on its right.
-    cells: [char; 3],
-}
-
-const UNICODE: Symbols = Symbols {
-    branch: "├─ ",
-    last: "└─ ",
-    through: "│  ",
-    deep: "⋮",
-    failed: "✗",
-    service: "●",
-    separator: " · ",
-    before: "«",
-    after: "»",
-    cells: ['━', '╸', '╺'],
-};
-
-const ASCII: Symbols = Symbols {
-    branch: "|- ",
-    last: "`- ",
-    through: "|  ",
-    deep: ":",
-    failed: "x",
-    service: "*",
-    separator: " - ",
-    before: "<",
-    after: ">",
-    cells: ['=', '=', '='],
-};
-
-impl Symbols {
-    fn pass(&self, on: bool) -> &'static str {
-        if on { self.through } else { "   " }
-    }
-
-    fn cell(&self, left: bool, right: bool) -> char {
-        match (left, right) {
-            (true, true) => self.cells[0],
-            (true, false) => self.cells[1],
-            (false, _) => self.cells[2],
-        }
-    }
 }
