@@ -1,8 +1,8 @@
 //! Packages depend downwards, and a heavy dependency stays behind its fence.
 //!
 //! In: the `Cargo.toml` files. Out: findings on an edge that points upwards, on a package that
-//! names a dependency fenced elsewhere, on a version written outside the workspace's one table,
-//! and on a package that does not take the workspace's lints.
+//! names a dependency fenced elsewhere, on a dependency that no code names, on a version written
+//! outside the workspace's one table, and on a package that does not take the workspace's lints.
 
 use toml::{Table, Value};
 
@@ -57,12 +57,22 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
         let path = format!("{member}/Cargo.toml");
         let Some(manifest) = tree.files().iter().find(|file| file.path == path) else { continue };
         let earlier: Vec<&str> = members[..index].iter().map(|member| folder(member)).collect();
-        package(manifest, folder(member), &earlier, &mut findings);
+        let sources: Vec<&TextFile> = tree
+            .with_extension("rs")
+            .filter(|file| file.path.starts_with(&format!("{member}/")))
+            .collect();
+        package(manifest, folder(member), &earlier, &sources, &mut findings);
     }
     findings
 }
 
-fn package(manifest: &TextFile, name: &str, earlier: &[&str], findings: &mut Vec<Finding>) {
+fn package(
+    manifest: &TextFile,
+    name: &str,
+    earlier: &[&str],
+    sources: &[&TextFile],
+    findings: &mut Vec<Finding>,
+) {
     let table: Table = match manifest.text.parse() {
         Ok(table) => table,
         Err(error) => {
@@ -81,7 +91,8 @@ fn package(manifest: &TextFile, name: &str, earlier: &[&str], findings: &mut Vec
         let line = line_of(&manifest.text, edge.name);
         let problem = order(&edge, name, earlier)
             .or_else(|| fence(&edge, name))
-            .or_else(|| one_version_table(&edge));
+            .or_else(|| one_version_table(&edge))
+            .or_else(|| nobody_names(&edge, sources));
         if let Some((problem, fix)) = problem {
             findings.push(manifest.finding(line, problem, fix));
         }
@@ -138,6 +149,24 @@ fn one_version_table(edge: &Edge<'_>) -> Option<Breach> {
             format!("`{}` has a version of its own", edge.name),
             "put it into [workspace.dependencies] and write `workspace = true` here".to_string(),
         )
+    })
+}
+
+fn nobody_names(edge: &Edge<'_>, sources: &[&TextFile]) -> Option<Breach> {
+    let name = edge.name.replace('-', "_");
+    if sources.iter().any(|file| has_word(&file.text, &name)) {
+        return None;
+    }
+    Some((
+        format!("no code of this package names `{}`", edge.name),
+        "remove it here, and from [workspace.dependencies] if it was the last one".to_string(),
+    ))
+}
+
+fn has_word(text: &str, word: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    text.match_indices(word).any(|(start, _)| {
+        !text[..start].ends_with(is_part) && !text[start + word.len()..].starts_with(is_part)
     })
 }
 

@@ -146,6 +146,10 @@ fn manifest(dependencies: &str) -> String {
     format!("[lints]\nworkspace = true\n\n{dependencies}")
 }
 
+fn uses(names: &[&str]) -> String {
+    names.iter().map(|name| format!("use {name}::Thing;\n")).collect()
+}
+
 #[test]
 fn packages_depend_downwards() {
     let ids = manifest("[dependencies]\nsuyuan-model.workspace = true\n");
@@ -157,8 +161,11 @@ fn packages_depend_downwards() {
         &[
             ("Cargo.toml", ROOT),
             ("crates/ids/Cargo.toml", &ids),
+            ("crates/ids/src/lib.rs", &uses(&["suyuan_model"])),
             ("crates/model/Cargo.toml", &model),
+            ("crates/model/src/lib.rs", &uses(&["suyuan_ids", "suyuan_testkit"])),
             ("crates/api/Cargo.toml", &api),
+            ("crates/api/tests/whole.rs", &uses(&["suyuan_testkit"])),
         ],
         &[
             "crates/ids/Cargo.toml:5: `ids` depends on `model`, which stands after it",
@@ -179,8 +186,11 @@ fn heavy_dependencies_stay_behind_their_fence() {
         &[
             ("Cargo.toml", ROOT),
             ("crates/ids/Cargo.toml", &ids),
+            ("crates/ids/src/lib.rs", &uses(&["prost", "tonic"])),
             ("crates/api/Cargo.toml", &api),
+            ("crates/api/src/lib.rs", &uses(&["axum", "arrow_array"])),
             ("crates/testkit/Cargo.toml", &testkit),
+            ("crates/testkit/src/lib.rs", &uses(&["prost"])),
         ],
         &[
             "crates/ids/Cargo.toml:5: `ids` names `prost`, which is fenced",
@@ -193,11 +203,29 @@ fn heavy_dependencies_stay_behind_their_fence() {
 fn versions_and_lints_stand_in_the_workspace() {
     check(
         dependencies::check,
-        &[("Cargo.toml", ROOT), ("crates/ids/Cargo.toml", "[dependencies]\nthiserror = \"2\"\n")],
+        &[
+            ("Cargo.toml", ROOT),
+            ("crates/ids/Cargo.toml", "[dependencies]\nthiserror = \"2\"\n"),
+            ("crates/ids/src/lib.rs", &uses(&["thiserror"])),
+        ],
         &[
             "crates/ids/Cargo.toml:1: does not take the workspace's lints",
             "crates/ids/Cargo.toml:2: `thiserror` has a version of its own",
         ],
+    );
+}
+
+#[test]
+fn dependencies_are_used() {
+    let ids = manifest("[dependencies]\nbytes.workspace = true\nhttp-body.workspace = true\n");
+    check(
+        dependencies::check,
+        &[
+            ("Cargo.toml", ROOT),
+            ("crates/ids/Cargo.toml", &ids),
+            ("crates/ids/src/lib.rs", "let n_bytes = 1; use http_body::Body;\n"),
+        ],
+        &["crates/ids/Cargo.toml:5: no code of this package names `bytes`"],
     );
 }
 
