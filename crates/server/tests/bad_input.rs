@@ -38,8 +38,8 @@ fn start() -> Running {
 
 impl Running {
     /// Ends the server, which must still be there and say nothing of a panic.
-    fn stop(self) {
-        let (status, said) = self.server.terminate();
+    async fn stop(self) {
+        let (status, said) = self.server.terminate().await;
         assert!(status.success(), "{status}: {said}");
         assert!(!said.contains("panicked"), "{said}");
     }
@@ -167,7 +167,7 @@ async fn a_bad_request_is_refused_with_a_reason_and_counted() {
     }
     let refused = running.client.trace(&trace_id(900), Form::V2Protobuf).await.unwrap();
     assert_eq!(refused, None, "a refused request was stored");
-    running.stop();
+    running.stop().await;
 }
 
 #[tokio::test]
@@ -200,7 +200,7 @@ async fn a_bad_span_never_takes_its_neighbours_with_it() {
         let found = running.client.trace_of(&trace_id(trace), admission.n_accepted).await.unwrap();
         compare(&oracle.trace(SINGLE_TENANT, &trace_id(trace)), &found).unwrap();
     }
-    running.stop();
+    running.stop().await;
 }
 
 /// Good spans between spans of which each is bad in one way.
@@ -247,7 +247,7 @@ async fn text_that_is_not_utf8_is_repaired_and_counted() {
     compare(&traces_data(sent), &found).unwrap();
     let counted = running.counted("suyuan_ingest_odd_spans_total", "repaired_text").await;
     assert!(counted >= 1.0, "not counted");
-    running.stop();
+    running.stop().await;
 }
 
 #[tokio::test]
@@ -270,7 +270,7 @@ async fn odd_spans_are_stored_as_sent_and_counted() {
     for label in ["ends_before_start", "own_parent"] {
         assert_eq!(running.counted("suyuan_ingest_odd_spans_total", label).await, 1.0, "{label}");
     }
-    running.stop();
+    running.stop().await;
 }
 
 /// Equal trace id, span id, kind and start: the one that ends last is the span, whatever came
@@ -293,7 +293,7 @@ async fn a_span_sent_twice_is_found_once() {
         let expected = traces_data(request("shop", vec![winner]));
         compare(&expected, &running.client.trace_of(&trace_id(trace), 1).await.unwrap()).unwrap();
     }
-    running.stop();
+    running.stop().await;
 
     let twin = Span { name: "twin".to_owned(), ..short.clone() };
     let mut winners = Vec::new();
@@ -305,7 +305,7 @@ async fn a_span_sent_twice_is_found_once() {
         running.rows_are(2).await;
         let found = running.client.trace_of(&trace_id(1), 1).await.unwrap();
         winners.push(spans(&found).next().unwrap().name.clone());
-        running.stop();
+        running.stop().await;
     }
     assert!(["plain", "twin"].contains(&winners[0].as_str()), "{winners:?}");
     assert_eq!(winners[0], winners[1], "the winner depends on who came first");
@@ -331,7 +331,7 @@ async fn a_trace_of_200_000_spans_is_found_whole() {
     let path = format!("/api/traces/{}", suyuan_testkit::equality::hex(&trace_id(1)));
     let answer = running.client.get(&path, JSON).await.unwrap();
     assert_eq!(answer.text().matches("\"spanId\":").count(), n_spans);
-    running.stop();
+    running.stop().await;
 }
 
 /// JSON may spell what protobuf cannot: old field names, numbers for strings, upper-case ids.
@@ -359,5 +359,5 @@ async fn json_is_read_as_generously_as_the_specification_asks() {
         let expected = request("shop", vec![full_span(trace, 1, 9)]);
         compare(&traces_data(expected), &found).unwrap_or_else(|told| panic!("{trace}: {told}"));
     }
-    running.stop();
+    running.stop().await;
 }

@@ -45,7 +45,7 @@ async fn a_damaged_record_is_set_aside_and_its_neighbours_are_served() {
         assert_eq!(damaged, None);
         let again = client.send(&sample(DAMAGED + 100), Protocol::Grpc, Compression::None).await;
         again.expect("a server with a damaged past takes new requests");
-        let (status, said) = server.terminate();
+        let (status, said) = server.terminate().await;
         assert!(status.success(), "{status}: {said}");
         let complaint = said.lines().find(|line| line.contains("damage"));
         assert!(start == "second" || complaint.is_some(), "the damage is not reported: {said}");
@@ -54,9 +54,7 @@ async fn a_damaged_record_is_set_aside_and_its_neighbours_are_served() {
     assert!(quarantine.read_dir().unwrap().next().is_some(), "the damaged bytes are not kept");
 }
 
-fn sample(
-    number: u64,
-) -> opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest {
+fn sample(number: u64) -> ExportTraceServiceRequest {
     let mut span = plain_span(number, 1);
     span.attributes.push(attribute("mark", text(&mark(number))));
     request("shop", vec![span])

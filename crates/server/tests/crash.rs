@@ -34,6 +34,9 @@ const LOAD_MS_MAX: u64 = 150;
 /// Every n-th round the server is killed again while it starts.
 const ROUNDS_PER_KILLED_START: u64 = 4;
 
+/// Then the next data directory: every start reads all of the log, so rounds get slower.
+const ROUNDS_PER_DIRECTORY: usize = 25;
+
 /// Traces of earlier rounds that are looked at after each restart.
 const SAMPLED_TRACES: usize = 50;
 
@@ -44,14 +47,28 @@ struct Sent {
     is_acknowledged: bool,
 }
 
+/// Kills, and spans.
 #[derive(Debug, Default)]
 struct Counts {
+    kills: u64,
     acknowledged: u64,
     found: u64,
     lost: u64,
     duplicated: u64,
     unanswered: u64,
     unanswered_found: u64,
+}
+
+impl Counts {
+    fn add(&mut self, other: &Counts) {
+        self.kills += other.kills;
+        self.acknowledged += other.acknowledged;
+        self.found += other.found;
+        self.lost += other.lost;
+        self.duplicated += other.duplicated;
+        self.unanswered += other.unanswered;
+        self.unanswered_found += other.unanswered_found;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -63,37 +80,45 @@ async fn every_acknowledged_span_survives_every_kill() {
     });
     println!("SUYUAN_KILL_ROUNDS={rounds} SUYUAN_KILL_SEED={seed}");
     let mut random = Random(seed);
+    let mut counts = Counts::default();
+    let rounds: Vec<u64> = (0..rounds).collect();
+    for rounds in rounds.chunks(ROUNDS_PER_DIRECTORY) {
+        kill_again_and_again(rounds, &mut random, &mut counts).await;
+    }
+    println!("{counts:?}");
+    assert!(counts.acknowledged > 0, "nothing was acknowledged: nothing was tested");
+}
+
+/// Rounds on one data directory; adds what was found at their end.
+async fn kill_again_and_again(rounds: &[u64], random: &mut Random, counts: &mut Counts) {
     let data_dir = tempfile::tempdir().unwrap();
     let start = || ServerProcess::start(Path::new(PROGRAM), data_dir.path(), SETTINGS).unwrap();
-
     let mut server = start();
     let mut all: Vec<Sent> = Vec::new();
-    let mut n_kills = 0;
-    for round in 0..rounds {
+    for round in rounds {
         let load = Duration::from_micros(random.below(LOAD_MS_MAX * 1_000));
-        let sent = load_and_kill(server, round, load).await;
-        n_kills += 1;
+        let sent = load_and_kill(server, *round, load).await;
+        counts.kills += 1;
         if round % ROUNDS_PER_KILLED_START == 0 {
             let moment = Duration::from_micros(random.below(30_000));
             kill_while_starting(data_dir.path(), moment).await;
-            n_kills += 1;
+            counts.kills += 1;
         }
         server = start();
         let client = Client::new(server.addresses());
-        let earlier = (0..SAMPLED_TRACES.min(all.len()))
+        let earlier: Vec<Sent> = (0..SAMPLED_TRACES.min(all.len()))
             .map(|_| all[random.below(all.len() as u64) as usize])
-            .collect::<Vec<_>>();
+            .collect();
         for traces in [&sent, &earlier] {
             let counts = look_for(&client, traces).await;
             assert_eq!((counts.lost, counts.duplicated), (0, 0), "round {round}: {counts:?}");
         }
         all.extend(sent);
     }
-    let counts = look_for(&Client::new(server.addresses()), &all).await;
-    println!("{n_kills} kills, spans: {counts:?}");
-    assert_eq!((counts.lost, counts.duplicated), (0, 0));
-    assert!(counts.acknowledged > 0, "nothing was acknowledged: nothing was tested");
-    let (status, said) = server.terminate();
+    let at_the_end = look_for(&Client::new(server.addresses()), &all).await;
+    assert_eq!((at_the_end.lost, at_the_end.duplicated), (0, 0), "{at_the_end:?}");
+    counts.add(&at_the_end);
+    let (status, said) = server.terminate().await;
     assert!(status.success(), "{status}: {said}");
 }
 

@@ -63,7 +63,7 @@ async fn round_trip(cases: Vec<Case>) {
     server.kill();
     let (server, client) = start(data_dir.path());
     let n_answers = n_answers + found_as_sent(&client, &oracle).await;
-    let (status, said) = server.terminate();
+    let (status, said) = server.terminate().await;
     assert!(status.success(), "{status}: {said}");
     let n_traces = oracle.trace_ids(SINGLE_TENANT).len();
     eprintln!("{n_requests} requests, {n_traces} traces, {n_answers} answers compared");

@@ -6,8 +6,8 @@ use suyuan_testkit::process::ServerProcess;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_suyuan");
 
-#[test]
-fn a_second_server_is_refused_with_the_pid_of_the_first() {
+#[tokio::test]
+async fn a_second_server_is_refused_with_the_pid_of_the_first() {
     let data_dir = tempfile::tempdir().unwrap();
     let start = || ServerProcess::start(Path::new(PROGRAM), data_dir.path(), &[]);
     let first = start().unwrap();
@@ -17,6 +17,6 @@ fn a_second_server_is_refused_with_the_pid_of_the_first() {
 
     first.kill();
     let third = start().expect("a lock does not outlive the process that held it");
-    let (status, said) = third.terminate();
+    let (status, said) = third.terminate().await;
     assert!(status.success(), "{status}: {said}");
 }

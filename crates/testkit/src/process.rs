@@ -67,12 +67,16 @@ impl ServerProcess {
         self.ended();
     }
 
-    /// Asks it to end (SIGTERM) and waits until it has; also returns all it said.
-    pub fn terminate(mut self) -> (ExitStatus, String) {
+    /// Asks it to end (SIGTERM) and waits until it has; also returns all it said. The runtime goes
+    /// on meanwhile, so that a client can hear the server say goodbye.
+    pub async fn terminate(mut self) -> (ExitStatus, String) {
         let asked = Command::new("kill").arg("-TERM").arg(self.pid().to_string()).status();
         assert!(asked.is_ok_and(|status| status.success()), "kill -TERM failed");
-        let status = self.ended();
-        (status, self.said.join("\n"))
+        let wait = move || {
+            let status = self.ended();
+            (status, self.said.join("\n"))
+        };
+        tokio::task::spawn_blocking(wait).await.expect("waiting for a child does not panic")
     }
 
     fn ended(&mut self) -> ExitStatus {
