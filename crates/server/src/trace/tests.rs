@@ -7,6 +7,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::answer::{Trace, parse};
@@ -487,5 +488,50 @@ fn ids_are_taken_as_people_have_them() {
     }
     for text in ["", "xyz", "0", "00-0-0-0", "123456789012345678901234567890123"] {
         let _: IdError = parse_id(text).unwrap_err();
+    }
+}
+
+/// A span with small ids, so that parents are missing, meet themselves and occur twice.
+fn any_span() -> impl Strategy<Value = answer::Span> {
+    let id = |byte: u8| suyuan_ids::SpanId::from_bytes([0, 0, 0, 0, 0, 0, 0, byte]);
+    let time = prop_oneof![0..1_000_000_000i64, any::<i64>()];
+    let ids = (1..12u8, proptest::option::of(1..14u8));
+    (ids, time.clone(), time, ".{0,12}", any::<bool>()).prop_map(
+        move |((own, parent), start_unix_nanos, end_unix_nanos, name, failed)| answer::Span {
+            id: id(own),
+            parent: parent.map(id),
+            service: usize::from(own % 3),
+            status_message: if failed { name.clone() } else { String::new() },
+            name,
+            start_unix_nanos,
+            end_unix_nanos,
+            failed,
+            exceptions: Vec::new(),
+            n_exceptions: 0,
+            n_events: 0,
+            n_links: 0,
+        },
+    )
+}
+
+proptest! {
+    #[test]
+    fn every_span_is_drawn_once_below_its_parent_whatever_they_say(
+        spans in proptest::collection::vec(any_span(), 1..40),
+        columns in 20..160usize,
+    ) {
+        let forest = tree::forest(&spans);
+        let mut seen = vec![false; spans.len()];
+        for row in &forest.rows {
+            prop_assert!(!std::mem::replace(&mut seen[row.span], true), "drawn twice");
+            prop_assert!(row.parent.is_none_or(|parent| seen[parent]), "before its parent");
+        }
+        prop_assert!(seen.iter().all(|seen| *seen), "not drawn");
+
+        let services = ["网关", "mall", "a-service-of-a-long-name"].map(str::to_owned).to_vec();
+        let text = draw(&Trace { services, spans, incomplete: None }, Style { columns, ..PLAIN });
+        for line in text.lines() {
+            prop_assert!(crate::terminal::width(line) <= columns, "{}", line);
+        }
     }
 }

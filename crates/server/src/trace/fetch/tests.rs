@@ -35,8 +35,10 @@ async fn check(answer: &'static str, expected: Expect) {
 
 #[tokio::test]
 async fn the_body_of_a_good_answer_is_returned_whole() {
-    let (address, asked) =
-        server("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\n{\"t\r\n2\r\n\"}\r\n0\r\n\r\n").await;
+    let (address, asked) = server(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n3\r\n{\"t\r\n2\r\n\"}\r\n0\r\n\r\n",
+    )
+    .await;
     assert_eq!(fetch(&format!("{address}/tempo/")).await.unwrap(), "{\"t\"}");
     let asked = asked.await.unwrap().to_ascii_lowercase();
     assert!(asked.starts_with("get /tempo/api/v2/traces/0000000000000000000000000000001f "));
@@ -60,7 +62,11 @@ async fn a_refusal_is_told_with_its_reason() {
 
 #[tokio::test]
 async fn an_answer_that_breaks_off_is_no_trace() {
-    check("HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{}", expect!["the answer of SERVER broke off: end of file before message length reached"]).await;
+    check(
+        "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{}",
+        expect!["the answer of SERVER broke off: end of file before message length reached"],
+    )
+    .await;
     check("SSH-2.0-OpenSSH_9.6\r\n", expect!["what listens at SERVER does not answer as a server of traces does: invalid HTTP version parsed"]).await;
 }
 
