@@ -46,10 +46,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         "{:<44} {:>7} {:>8} {:>8} {:>8} {:>8} {:>8}",
         "", "fsyncs", "CPU ms", "wall ms", "p50 ms", "p99 ms", "max ms"
     );
-    for case in cases
-        .into_iter()
-        .filter(|c| std::env::var("C").map_or(true, |v| v == c.clients.to_string()))
-    {
+    for case in cases {
         let bytes = Bytes::from(content(case.record_bytes));
         print(plain(&folder, &case, &bytes)?);
         print(log(&folder, &case, &bytes)?);
