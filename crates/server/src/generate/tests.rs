@@ -309,10 +309,22 @@ fn arguments_that_make_no_sense_are_named() {
         expected.assert_eq(&format!("{error:#}"));
     };
     check(&["--header", "shop"], expect!["--header shop: write it as KEY=VALUE"]);
-    check(&["--rate=-5"], expect!["--rate -5: write spans per second, or 0 for as fast as it goes"]);
-    check(&["--rate", "NaN"], expect!["--rate NaN: write spans per second, or 0 for as fast as it goes"]);
-    check(&["--out", "x", "--minutes", "1"], expect!["--minutes 1: write at least 2 (a trace may last one)"]);
-    check(&["--out", "x", "--end", "99999999999999"], expect!["--end 99999999999999: that is beyond the year 2554"]);
+    check(
+        &["--rate=-5"],
+        expect!["--rate -5: write spans per second, or 0 for as fast as it goes"],
+    );
+    check(
+        &["--rate", "NaN"],
+        expect!["--rate NaN: write spans per second, or 0 for as fast as it goes"],
+    );
+    check(
+        &["--out", "x", "--minutes", "1"],
+        expect!["--minutes 1: write at least 2 (a trace may last one)"],
+    );
+    check(
+        &["--out", "x", "--end", "99999999999999"],
+        expect!["--end 99999999999999: that is beyond the year 2554"],
+    );
     check(&["--out", "x", "--end", "60"], expect!["--minutes 20: that begins before 1970"]);
     assert!(parse(&["--batch", "0"]).is_err());
     assert!(parse(&["--connections", "0"]).is_err());
@@ -357,7 +369,7 @@ fn the_report_is_for_people() {
     let mut options = options("http://127.0.0.1:4318".to_owned(), Protocol::HttpProtobuf);
     options.spans_per_second = Some(1_000.0);
     let now = Instant::now();
-    let verified = report::Verified { traces: 1, traces_found: 1, ..Default::default() };
+    let verified = Verified { traces: 1, traces_found: 1, ..Default::default() };
     let sending = now..now + Duration::from_secs(2);
     let report = Report::new(&options, &tally, sending, Some(verified));
     expect![[r#"

@@ -57,8 +57,8 @@ pub(crate) static DATABASE_TROUBLES: [(&str, &str); 4] = [
 
 /// What programmers overlook.
 pub(crate) static BUGS: [&str; 6] = [
-    "unexpected null: price of the second item",
-    "cannot read field `quantity` of undefined",
+    "price of the second item is missing",
+    "quantity is negative: -1",
     "currency `CN¥` is not known",
     "index 7 is out of range, length is 7",
     "invalid state transition: paid -> created",

@@ -288,7 +288,7 @@ impl Stage<'_> {
     ) -> Outcome {
         let mut attributes = calls::elasticsearch(index, self.visitor.fill(text));
         let end = start + self.duration(here.service, micros * MICRO);
-        attributes.push(attribute("db.elasticsearch.took_ms", (end - start) as f64 / 1e6));
+        attributes.push(attribute("shop.search.took_ms", (end - start) as f64 / 1e6));
         let name = format!("search {index}");
         let span = self.open_leaf(here, start, name, Kind::Client, Instrument::Search, attributes);
         if self.fails(here.service, 2) {
