@@ -3,6 +3,7 @@
 //! In: arguments. Out: `Options` for the network or for a folder, or which argument is wrong and
 //! how to write it.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
@@ -64,7 +65,7 @@ pub struct GenerateArgs {
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "http://127.0.0.1:3200")]
     verify: Option<String>,
     /// Writes request files and truth.json into this folder instead of sending
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["verify", "duration", "endpoint"])]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["verify", "duration"])]
     out: Option<PathBuf>,
     /// With --out: the time that the spans are spread over
     #[arg(long, default_value_t = 20.0, requires = "out")]
@@ -78,6 +79,8 @@ pub struct GenerateArgs {
 }
 
 const COUNT_OF_FOLDER: u64 = 100_000;
+/// Spans per second that leave room for arithmetic on nanoseconds.
+const RATES: RangeInclusive<f64> = 0.01..=1e8;
 
 impl GenerateArgs {
     /// Whether the report is for machines.
@@ -87,8 +90,13 @@ impl GenerateArgs {
 
     /// What to send over the network.
     pub fn options(&self) -> anyhow::Result<Options> {
-        if !self.rate.is_finite() || self.rate < 0.0 {
-            bail!("--rate {}: write spans per second, or 0 for as fast as it goes", self.rate);
+        if self.rate != 0.0 && !RATES.contains(&self.rate) {
+            bail!(
+                "--rate {}: write spans per second from {} to {}, or 0 for as fast as it goes",
+                self.rate,
+                RATES.start(),
+                RATES.end()
+            );
         }
         let default_endpoint = match self.protocol {
             Protocol::Grpc => "http://127.0.0.1:4317",

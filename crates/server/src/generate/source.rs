@@ -130,10 +130,19 @@ impl Source {
         Outgoing {
             body,
             n_spans: batch.spans.len(),
-            due_at: self.clock.map(|clock| clock.instant_of(batch.due_unix_nanos)),
+            due_at: self.due_at(batch.due_unix_nanos),
             is_after_closing: !self.departures.is_open(),
             followed: watch.leave(&batch.spans),
         }
+    }
+
+    /// Without a rate a request waits only if its spans would come from the future.
+    fn due_at(&self, due_unix_nanos: u64) -> Option<Instant> {
+        if let Some(clock) = self.clock {
+            return Some(clock.instant_of(due_unix_nanos));
+        }
+        let ahead_nanos = due_unix_nanos.checked_sub(unix_nanos(SystemTime::now()))?;
+        Some(Instant::now() + Duration::from_nanos(ahead_nanos))
     }
 
     /// Without a rate the shop's time runs at another speed, so the real one ends the sending.
@@ -144,15 +153,15 @@ impl Source {
 }
 
 /// Without a rate the times of the spans lie before now: the last about now, if the number of spans
-/// is known, else as far back as ten times the duration.
+/// is known, else as far back as ten times the duration, or an hour.
 fn pace(options: &Options, now_unix_nanos: u64) -> Pace {
     let Some(spans_per_second) = options.spans_per_second else {
         let back = match (options.spans_max, options.duration_max) {
             (Some(spans_max), _) => {
-                (spans_max as f64 / SPANS_PER_SECOND_UNLIMITED * 1e9) as u64 + 10_000_000_000
+                (spans_max as f64 / SPANS_PER_SECOND_UNLIMITED * 1e9 + 10e9) as u64
             }
-            (None, Some(duration_max)) => duration_max.as_nanos() as u64 * 10,
-            (None, None) => 600_000_000_000,
+            (None, Some(duration_max)) => (duration_max.as_secs_f64() * 10e9) as u64,
+            (None, None) => 3_600_000_000_000,
         };
         return Pace {
             start_unix_nanos: now_unix_nanos.saturating_sub(back),

@@ -310,12 +310,22 @@ fn arguments_that_make_no_sense_are_named() {
     };
     check(&["--header", "shop"], expect!["--header shop: write it as KEY=VALUE"]);
     check(
+        &["--rate", "0.001"],
+        expect![
+            "--rate 0.001: write spans per second from 0.01 to 100000000, or 0 for as fast as it goes"
+        ],
+    );
+    check(
         &["--rate=-5"],
-        expect!["--rate -5: write spans per second, or 0 for as fast as it goes"],
+        expect![
+            "--rate -5: write spans per second from 0.01 to 100000000, or 0 for as fast as it goes"
+        ],
     );
     check(
         &["--rate", "NaN"],
-        expect!["--rate NaN: write spans per second, or 0 for as fast as it goes"],
+        expect![
+            "--rate NaN: write spans per second from 0.01 to 100000000, or 0 for as fast as it goes"
+        ],
     );
     check(
         &["--out", "x", "--minutes", "1"],

@@ -451,6 +451,15 @@ fn steps_are_possible() {
         }
     }
     for journey in &JOURNEYS {
+        let door = &journey.operation.door;
+        assert!(
+            match journey.begins {
+                Begins::Outside { .. } | Begins::AtTheGateway => matches!(door, Door::Http { .. }),
+                Begins::Job => matches!(door, Door::Job { .. }),
+                Begins::Messages => matches!(door, Door::Consume { .. }),
+            },
+            "{journey:?} cannot begin"
+        );
         walk(journey.operation.steps, &mut |step| match step {
             Step::Call { to, .. } => assert!(
                 matches!(to.door, Door::Http { .. } | Door::Rpc { .. }),
