@@ -84,6 +84,7 @@ async fn demo(args: &DemoArgs, data_dir: &Path) -> anyhow::Result<ExitCode> {
     };
     let report = watching.watch(sending, &mut signals, &stop).await?;
     watching.wait_until_visible(&report).await;
+    watching.recommend()?;
     drop(watching);
 
     io::stdout().write_all(summary(&report, &running).as_bytes())?;
@@ -167,8 +168,7 @@ impl Watching<'_> {
     }
 
     fn redraw(&mut self) -> io::Result<()> {
-        self.choose_example();
-        self.show_example()?;
+        self.recommend()?;
         let counts = self.tally.counts();
         let visible = self.running.visible_spans();
         let seconds = self.started_at.elapsed().as_secs_f64();
@@ -183,6 +183,11 @@ impl Watching<'_> {
             )
         });
         Ok(())
+    }
+
+    fn recommend(&mut self) -> io::Result<()> {
+        self.choose_example();
+        self.show_example()
     }
 
     fn choose_example(&mut self) {

@@ -18,7 +18,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use prometheus_client::registry::Registry;
 use suyuan_api::{ApiState, BuildInfo, Readiness};
 use suyuan_ids::TraceId;
-use suyuan_ingest::{Lane, LaneOptions, Metrics, Rate, Receiver, Surroundings};
+use suyuan_ingest::{Lane, LaneOptions, Metrics, Rate, Receiver, Replay, Surroundings};
 use suyuan_model::{Publication, Tenant};
 use suyuan_store::Store;
 use suyuan_wal::{LocalDisk, Log, Recovered};
@@ -73,8 +73,8 @@ pub enum StartError {
     Panicked(tokio::task::JoinError),
 }
 
-/// A server that answers. Dropped without [`Running::shutdown`], it ends as after a crash: what was
-/// acknowledged is kept.
+/// A server that answers. Dropped without [`Running::shutdown`], it answers no more, but its log
+/// stays open and its directory locked until the process ends.
 pub struct Running {
     addresses: Addresses,
     readiness: Readiness,
@@ -82,7 +82,6 @@ pub struct Running {
     lane: Lane,
     receiving: Service,
     answering: Service,
-    _lock: DirectoryLock,
 }
 
 /// Starts a server; returns when every door answers and all of the log has been read. Until then
@@ -101,8 +100,9 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let registry = registry(&store, &log, &metrics);
     let answering = answer(config, doors.http, registry, &store, &readiness);
 
-    let replay = replay(config, log, recovered, &store, &metrics, &readiness);
-    let lane = match replay.await {
+    let surroundings = LaneSurroundings { store: store.clone(), _lock: lock };
+    let replay = Replay::new(lane_options(config), surroundings, metrics.clone());
+    let lane = match read_log(config, log, recovered, replay, &readiness).await {
         Ok(lane) => lane,
         Err(error) => {
             answering.stop().await;
@@ -111,7 +111,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     };
     let receiving = receive(config, doors.otlp_grpc, doors.otlp_http, &lane, metrics);
     readiness.set_ready();
-    Ok(Running { addresses, readiness, store, lane, receiving, answering, _lock: lock })
+    Ok(Running { addresses, readiness, store, lane, receiving, answering })
 }
 
 impl Running {
@@ -218,18 +218,14 @@ fn answer(
     })
 }
 
-async fn replay(
+async fn read_log(
     config: &Config,
     log: Log,
     recovered: Recovered,
-    store: &Store,
-    metrics: &Metrics,
+    replay: Replay,
     readiness: &Readiness,
 ) -> Result<Lane, StartError> {
-    let options = LaneOptions { limits: limits(config), ..LaneOptions::default() };
     let path = config.server.data_dir.join(LOG_FOLDER);
-    let surroundings = LaneSurroundings { store: store.clone() };
-    let replay = suyuan_ingest::Replay::new(options, surroundings, metrics.clone());
     let readiness = readiness.clone();
     let read = move || {
         let replay = replay::replay(replay, recovered, &readiness)
@@ -237,6 +233,10 @@ async fn replay(
         replay.start(log).map_err(StartError::Thread)
     };
     spawn_blocking(read).await.map_err(StartError::Panicked)?
+}
+
+fn lane_options(config: &Config) -> LaneOptions {
+    LaneOptions { limits: limits(config), ..LaneOptions::default() }
 }
 
 fn limits(config: &Config) -> Limits {
@@ -294,9 +294,11 @@ fn receive(
     })
 }
 
-/// What the lane asks of the rest of the server.
+/// What the lane asks of the rest of the server. Holds the directory's lock, because the lane is
+/// the last to write there: however a server ends, nobody else comes in before its log is closed.
 struct LaneSurroundings {
     store: Store,
+    _lock: DirectoryLock,
 }
 
 impl Surroundings for LaneSurroundings {

@@ -130,7 +130,12 @@ fn values_that_contradict_each_other_are_refused() {
             "`otlp.body_bytes_max` is 20971520 bytes, more than `otlp.inflated_bytes_max` with 10485760: a request that is not compressed has to pass both, raise the second"
         ],
     );
-    check("[limits]\nmemory_bytes_max = \"100 MiB\"", expect!["`otlp.in_flight_bytes_max` is 67108864 bytes, more than half of `limits.memory_bytes_max` with 104857600: live data needs room too, lower the first or raise the second"]);
+    check(
+        "[limits]\nmemory_bytes_max = \"100 MiB\"",
+        expect![
+            "`otlp.in_flight_bytes_max` is 67108864 bytes, more than half of `limits.memory_bytes_max` with 104857600: live data needs room too, lower the first or raise the second"
+        ],
+    );
 }
 
 #[test]
