@@ -320,8 +320,8 @@ impl Picture<'_> {
         if span.failed && !span.status_message.is_empty() {
             notes.push((RED, harmless(&span.status_message)));
         }
-        for exception in span.exceptions.iter().filter(|text| **text != span.status_message) {
-            notes.push((RED, harmless(exception)));
+        for exception in &span.exceptions {
+            notes.extend(what_it_adds(exception, span).map(|text| (RED, harmless(text))));
         }
         if span.n_exceptions > span.exceptions.len() {
             let more = span.n_exceptions - span.exceptions.len();
@@ -392,6 +392,19 @@ impl Picture<'_> {
         let nanos = parent.start_unix_nanos.abs_diff(start);
         let column_nanos = self.scale.length_nanos / self.layout.bar.max(1) as u64;
         (nanos > column_nanos).then(|| format!("starts {} before its parent", distance(nanos)))
+    }
+}
+
+/// An exception beside the status message, which often repeats its text: then only the type.
+fn what_it_adds<'a>(exception: &'a str, span: &Span) -> Option<&'a str> {
+    let message = span.status_message.as_str();
+    if !span.failed || message.is_empty() {
+        return Some(exception);
+    }
+    match exception.strip_suffix(message) {
+        Some("") => None,
+        Some(kind) => Some(kind.strip_suffix(": ").unwrap_or(exception)),
+        None => Some(exception),
     }
 }
 

@@ -414,6 +414,41 @@ fn exceptions_events_and_links_are_shown() {
 }
 
 #[test]
+fn an_exception_that_repeats_the_status_message_adds_its_type() {
+    let text = |key: &str, value: &str| json!({ "key": key, "value": { "stringValue": value } });
+    let exception = |kind: &str, message: &str| {
+        let attributes = [text("exception.type", kind), text("exception.message", message)];
+        json!({ "name": "exception", "attributes": attributes })
+    };
+    let span = json!({
+        "spanId": base64_id("1"),
+        "name": "charge",
+        "startTimeUnixNano": unix_nanos("0"),
+        "endTimeUnixNano": unix_nanos("5"),
+        "events": [
+            exception("", "no funds"),
+            exception("CardDeclined", "no funds"),
+            exception("IOError", "also no funds"),
+        ],
+        "status": { "code": "STATUS_CODE_ERROR", "message": "no funds" },
+    });
+    let body = answer(vec![resource_spans("payment", vec![span])]).to_string();
+    expect![[r#"
+        payment charge
+        5 ms · 1 span · 1 service · 1 error · 2026-11-22 15:51:53.123 UTC
+        trace 0af7651916cd43dd8448eb211c80319c
+
+        ● payment 1 ✗1
+
+                          0                  1.25 ms            2.5 ms             3.75 ms        5 ms
+        ✗ payment charge  ━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━━  5 ms
+           no funds
+           CardDeclined
+           IOError: also no funds
+    "#]].assert_eq(&draw(&parse(body.as_bytes()).unwrap(), PLAIN));
+}
+
+#[test]
 fn an_end_before_the_start_is_read_from_where_the_server_keeps_it() {
     let raw_end = json!({ "key": "suyuan.raw_end_time_unix_nano", "value": { "intValue": unix_nanos("-7") } });
     let span = json!({
