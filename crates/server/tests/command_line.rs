@@ -11,15 +11,16 @@ fn suyuan(arguments: &[&str]) -> Output {
     for variable in ["SUYUAN_SERVER", "SUYUAN_CONFIG", "SUYUAN_LOG", "RUST_LOG"] {
         command.env_remove(variable);
     }
-    command.args(arguments).output().unwrap()
+    command.args(arguments).output().expect("the program can be run")
 }
 
 fn server(data_dir: &Path) -> ServerProcess {
-    ServerProcess::start(Path::new(env!("CARGO_BIN_EXE_suyuan")), data_dir, &[]).unwrap()
+    ServerProcess::start(Path::new(env!("CARGO_BIN_EXE_suyuan")), data_dir, &[])
+        .expect("the server starts")
 }
 
 fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).unwrap()
+    String::from_utf8(bytes.to_vec()).expect("our output is UTF-8")
 }
 
 #[tokio::test]
