@@ -356,7 +356,7 @@ async fn close(lane: Lane) {
 }
 
 fn open_log(data_dir: &Path) -> (Log, Recovered) {
-    let disk = LocalDisk::create(&data_dir.join("log")).unwrap();
+    let disk = LocalDisk::create(data_dir.join("log")).unwrap();
     let options = suyuan_wal::Options {
         segment_bytes_max: 1 << 20,
         record_bytes_max: 1 << 20,
