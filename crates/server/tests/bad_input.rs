@@ -346,6 +346,9 @@ async fn json_is_read_as_generously_as_the_specification_asks() {
         usual.replace(&format!("\"{START_UNIX_NANOS}\""), &START_UNIX_NANOS.to_string()),
         usual.replace("\"kind\":3", "\"kind\":\"SPAN_KIND_CLIENT\""),
         usual.replace("scopeSpans", "scope_spans").replace("traceId", "trace_id"),
+        usual
+            .replace("scopeSpans", "instrumentationLibrarySpans")
+            .replace("\"scope\"", "\"instrumentationLibrary\""),
         usual.replace("{\"resourceSpans\"", "{\"futureField\":[{\"a\":null}],\"resourceSpans\""),
         usual.replace("\"spanId\"", " \n\t\"spanId\""),
     ];

@@ -17,6 +17,7 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use suyuan_testkit::client::{Client, Compression, Form, Protocol, SendError};
 use suyuan_testkit::equality::{compare, hex, spans};
 use suyuan_testkit::process::{ServerProcess, spawn};
+use suyuan_testkit::random::Random;
 use suyuan_testkit::sample::{full_span, plain_span, request, trace_id, traces_data};
 use tokio::task::JoinSet;
 
@@ -79,7 +80,7 @@ async fn every_acknowledged_span_survives_every_kill() {
         now.as_nanos() as u64
     });
     println!("SUYUAN_KILL_ROUNDS={rounds} SUYUAN_KILL_SEED={seed}");
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let mut counts = Counts::default();
     let rounds: Vec<u64> = (0..rounds).collect();
     for rounds in rounds.chunks(ROUNDS_PER_DIRECTORY) {
@@ -206,17 +207,4 @@ async fn look_for(client: &Client, traces: &[Sent]) -> Counts {
 fn number_from_environment(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{name}={text} is not a number")))
-}
-
-/// Numbers without a pattern, the same for the same seed (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (mixed ^ (mixed >> 31)) % bound
-    }
 }

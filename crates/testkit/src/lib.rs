@@ -3,6 +3,7 @@
 //! Knows OTLP from `opentelemetry-proto` and the product only from outside, by its bytes: code
 //! that is shared with the product could not judge it.
 
+pub mod arbitrary;
 pub mod client;
 pub mod corpus;
 pub mod equality;
@@ -10,4 +11,5 @@ pub mod json;
 pub mod jsonpb;
 pub mod oracle;
 pub mod process;
+pub mod random;
 pub mod sample;
