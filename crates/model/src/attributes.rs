@@ -132,8 +132,8 @@ pub(crate) struct AttributesBuilder {
     by_key: HashTable<u32>,
     /// The columns of the row that is being written.
     current: Vec<u32>,
-    /// The first column of the last row that was written.
-    first: u32,
+    /// The first columns of rows written lately, as in [`ColumnBuilder::followers`].
+    firsts: [u32; 2],
     shape_of_row: Vec<u32>,
     shapes: HashTable<u32>,
     shape_ends: Vec<u32>,
@@ -144,8 +144,9 @@ pub(crate) struct AttributesBuilder {
 struct ColumnBuilder {
     key: Arc<str>,
     value_type: ValueType,
-    /// The column that followed this one last time: most keys are found by this guess.
-    follower: u32,
+    /// The two columns that followed this one last, the later one first: nearly all keys are found
+    /// by one of these guesses.
+    followers: [u32; 2],
     rows: Vec<u32>,
     values: ValuesBuilder,
 }
@@ -166,7 +167,7 @@ impl Default for AttributesBuilder {
             columns: Vec::new(),
             by_key: HashTable::new(),
             current: Vec::new(),
-            first: NONE,
+            firsts: [NONE; 2],
             shape_of_row: Vec::new(),
             shapes: HashTable::new(),
             shape_ends: vec![0],
@@ -179,24 +180,56 @@ impl AttributesBuilder {
     /// Adds an attribute to the row being written. Returns false if text had to be repaired.
     #[must_use]
     pub(crate) fn push(&mut self, row: u32, key: &[u8], value: RawValue<'_>) -> bool {
-        let previous = self.current.last().copied();
-        let guess =
-            previous.map_or(self.first, |previous| self.columns[previous as usize].follower);
-        let value_type = value.value_type();
-        let (index, key_is_valid) = match self.columns.get(guess as usize) {
-            Some(column) if column.is(key, value_type) => (guess, true),
-            _ => self.find_or_add(key, value_type),
-        };
-        match previous {
-            Some(previous) => self.columns[previous as usize].follower = index,
-            None => self.first = index,
-        }
-        self.current.push(index);
-        let column = &mut self.columns[index as usize];
-        column.rows.push(row);
+        let (column, key_is_valid) = self.column(row, key, value.value_type());
         column.values.push(value) && key_is_valid
     }
 
+    /// As [`Self::push`] for text, which most attributes have.
+    #[must_use]
+    pub(crate) fn push_string(&mut self, row: u32, key: &[u8], text: &[u8]) -> bool {
+        let (column, key_is_valid) = self.column(row, key, ValueType::String);
+        let ValuesBuilder::String(values) = &mut column.values else {
+            unreachable!("a column is found by the type of its values");
+        };
+        values.push(text) && key_is_valid
+    }
+
+    /// Gives a row to the column of a key and type. Returns false if the key had to be repaired.
+    #[inline(always)]
+    fn column(
+        &mut self,
+        row: u32,
+        key: &[u8],
+        value_type: ValueType,
+    ) -> (&mut ColumnBuilder, bool) {
+        let previous = self.current.last().copied();
+        let guesses = match previous {
+            Some(previous) => self.columns[previous as usize].followers,
+            None => self.firsts,
+        };
+        let is_it = |guess: u32| {
+            self.columns.get(guess as usize).is_some_and(|column| column.is(key, value_type))
+        };
+        let mut found = (guesses[0], true);
+        if !is_it(guesses[0]) {
+            found = match is_it(guesses[1]) {
+                true => (guesses[1], true),
+                false => self.find_or_add(key, value_type),
+            };
+            let followers = [found.0, guesses[0]];
+            match previous {
+                Some(previous) => self.columns[previous as usize].followers = followers,
+                None => self.firsts = followers,
+            }
+        }
+        let (index, key_is_valid) = found;
+        self.current.push(index);
+        let column = &mut self.columns[index as usize];
+        column.rows.push(row);
+        (column, key_is_valid)
+    }
+
+    #[inline(never)]
     fn find_or_add(&mut self, key: &[u8], value_type: ValueType) -> (u32, bool) {
         if let Some(index) = self.find(key, value_type) {
             return (index, true);
@@ -210,7 +243,7 @@ impl AttributesBuilder {
         self.columns.push(ColumnBuilder {
             key: Arc::from(&*text),
             value_type,
-            follower: NONE,
+            followers: [NONE; 2],
             rows: Vec::new(),
             values: ValuesBuilder::new(value_type),
         });

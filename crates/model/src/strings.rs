@@ -47,6 +47,8 @@ impl Strings {
 
 /// Bytes that a code or an offset costs in a column.
 const CODE_BYTES: usize = 4;
+/// Texts remembered by fingerprint: most columns have few values that take turns.
+const RECENT: usize = 32;
 /// A dictionary is judged for the first time when it has seen this many values.
 const EARLY_VALUES: usize = 2_048;
 /// After this many chunks as plain values a column tries a dictionary again.
@@ -60,6 +62,8 @@ pub(crate) struct StringsBuilder {
     /// Ends of the distinct values (interning) or of all values (plain); starts with 0.
     ends: Vec<i32>,
     bytes: Vec<u8>,
+    /// The code that a text with this fingerprint had last time.
+    recent: [u32; RECENT],
     /// What the values would take as plain bytes.
     plain_bytes: usize,
     is_interning: bool,
@@ -74,12 +78,21 @@ impl Default for StringsBuilder {
             table: HashTable::new(),
             ends: vec![0],
             bytes: Vec::new(),
+            recent: [0; RECENT],
             plain_bytes: 0,
             is_interning: true,
             was_judged_early: false,
             plain_chunks: 0,
         }
     }
+}
+
+/// Tells most texts of a column apart by their length and three of their bytes.
+#[inline]
+fn fingerprint(text: &[u8]) -> usize {
+    let (Some(first), Some(last)) = (text.first(), text.last()) else { return 0 };
+    let middle = text[text.len() / 2];
+    (text.len() ^ usize::from(*first) ^ usize::from(middle) << 1 ^ usize::from(*last) << 2) % RECENT
 }
 
 fn hash(text: &[u8]) -> u64 {
@@ -147,16 +160,20 @@ impl StringsBuilder {
         is_valid
     }
 
-    fn find(&self, text: &[u8]) -> Option<u32> {
-        // Neighbouring spans often repeat a value: look there before hashing.
-        if let Some(&last) = self.codes.last()
-            && is_equal(slice(&self.bytes, &self.ends, last as usize), text)
+    fn find(&mut self, text: &[u8]) -> Option<u32> {
+        // Hashing a long text costs more than comparing it with a good guess.
+        let recent = fingerprint(text);
+        let guess = self.recent[recent];
+        if (guess as usize) < self.ends.len() - 1
+            && is_equal(slice(&self.bytes, &self.ends, guess as usize), text)
         {
-            return Some(last);
+            return Some(guess);
         }
-        self.table
-            .find(hash(text), |code| is_equal(slice(&self.bytes, &self.ends, *code as usize), text))
-            .copied()
+        let (bytes, ends) = (&self.bytes, &self.ends);
+        let is_it = |code: &u32| is_equal(slice(bytes, ends, *code as usize), text);
+        let code = *self.table.find(hash(text), is_it)?;
+        self.recent[recent] = code;
+        Some(code)
     }
 
     fn intern_new(&mut self, text: &[u8]) {

@@ -203,8 +203,10 @@ impl TableBuilder {
     }
 
     pub fn push_string(&mut self, owner: AttributeOwner, key: &[u8], text: &[u8]) {
-        self.value_bytes += text.len();
-        self.push(owner, key, RawValue::String(text));
+        self.value_bytes += text.len() + ATTRIBUTE_BYTES;
+        let (attributes, row) = self.attributes_of(owner);
+        let is_valid = attributes.push_string(row, key, text);
+        self.count_repair(is_valid);
     }
 
     pub fn push_bool(&mut self, owner: AttributeOwner, key: &[u8], value: bool) {
@@ -241,6 +243,7 @@ impl TableBuilder {
     }
 
     /// How many attributes were pushed to what is being written.
+    #[inline]
     pub fn attributes_len(&mut self, owner: AttributeOwner) -> usize {
         self.attributes_of(owner).0.current_len()
     }
@@ -417,6 +420,7 @@ impl TableBuilder {
     }
 
     /// The attributes of an owner, and the row of it that is being written.
+    #[inline]
     fn attributes_of(&mut self, owner: AttributeOwner) -> (&mut AttributesBuilder, u32) {
         match owner {
             AttributeOwner::Span => {

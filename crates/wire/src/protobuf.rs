@@ -110,20 +110,70 @@ impl<'a> Reader<'a> {
             let (number, wire_type) = self.key()?;
             let value = match wire_type {
                 0 => FieldValue::Varint(self.varint()?),
-                1 => FieldValue::Fixed64(u64::from_le_bytes(self.array()?)),
-                2 => {
-                    let len = self.varint()?;
-                    FieldValue::Bytes(self.take(len)?)
-                }
+                1 => FieldValue::Fixed64(self.fixed64()?),
+                2 => FieldValue::Bytes(self.delimited()?),
                 3 => {
                     self.skip_group(number)?;
                     continue;
                 }
-                5 => FieldValue::Fixed32(u32::from_le_bytes(self.array()?)),
+                5 => FieldValue::Fixed32(self.fixed32()?),
                 _ => return Err(Malformed::BadWireType { field: number, wire_type }),
             };
             return Ok(Some(Field { number, value }));
         }
+    }
+
+    /// The key of the next field, or 0 at the end of the message: the field's number times 8 plus
+    /// its wire type. Exactly one of [`Self::varint`], [`Self::fixed64`], [`Self::delimited`],
+    /// [`Self::fixed32`] and [`Self::skip`] must follow. For loops that run for every span; others
+    /// read better with [`Self::next_field`].
+    #[inline(always)]
+    pub fn next_key(&mut self) -> Result<u32, Malformed> {
+        match *self.rest {
+            [] => Ok(0),
+            [key, ref rest @ ..] if (8..0x80).contains(&key) => {
+                self.rest = rest;
+                Ok(key.into())
+            }
+            _ => {
+                let (number, wire_type) = self.key()?;
+                Ok(number << 3 | u32::from(wire_type))
+            }
+        }
+    }
+
+    /// Skips the value behind a key that is not known. Numbers up to `known_max` are known, so for
+    /// them the wire type must be wrong.
+    #[cold]
+    pub fn skip(&mut self, key: u32, known_max: u32) -> Result<(), Malformed> {
+        let (number, wire_type) = (key >> 3, (key & 7) as u8);
+        if number <= known_max {
+            return Err(Malformed::BadWireType { field: number, wire_type });
+        }
+        match wire_type {
+            0 => self.varint().map(drop),
+            1 => self.fixed64().map(drop),
+            2 => self.delimited().map(drop),
+            3 => self.skip_group(number),
+            5 => self.fixed32().map(drop),
+            _ => Err(Malformed::BadWireType { field: number, wire_type }),
+        }
+    }
+
+    #[inline(always)]
+    pub fn fixed64(&mut self) -> Result<u64, Malformed> {
+        Ok(u64::from_le_bytes(self.array()?))
+    }
+
+    #[inline(always)]
+    pub fn fixed32(&mut self) -> Result<u32, Malformed> {
+        Ok(u32::from_le_bytes(self.array()?))
+    }
+
+    #[inline(always)]
+    pub fn delimited(&mut self) -> Result<&'a [u8], Malformed> {
+        let len = self.varint()?;
+        self.take(len)
     }
 
     #[inline(always)]
@@ -137,7 +187,7 @@ impl<'a> Reader<'a> {
     }
 
     #[inline(always)]
-    fn varint(&mut self) -> Result<u64, Malformed> {
+    pub fn varint(&mut self) -> Result<u64, Malformed> {
         if let Some((&first, rest)) = self.rest.split_first()
             && first < 0x80
         {

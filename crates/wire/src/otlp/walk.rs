@@ -9,8 +9,30 @@ use suyuan_ids::{IdError, SpanId, TraceId};
 use suyuan_model::{AttributeOwner, EventHead, LinkHead, SpanHead, TableBuilder};
 
 use super::{Decoded, RefusedReason, RefusedSpan, RequestError, Verdicts};
-use crate::protobuf::{Field, Malformed, NESTING_MAX, Reader, Writer};
+use crate::protobuf::{Malformed, NESTING_MAX, Reader, Writer};
 use crate::record::Limits;
+
+/// The keys of a span's fields: number times 8 plus wire type.
+const TRACE_ID: u32 = delimited(1);
+const SPAN_ID: u32 = delimited(2);
+const TRACE_STATE: u32 = delimited(3);
+const PARENT_SPAN_ID: u32 = delimited(4);
+const NAME: u32 = delimited(5);
+const KIND: u32 = 6 << 3;
+const START: u32 = 7 << 3 | 1;
+const END: u32 = 8 << 3 | 1;
+const ATTRIBUTE: u32 = delimited(9);
+const DROPPED_ATTRIBUTES: u32 = 10 << 3;
+const EVENT: u32 = delimited(11);
+const DROPPED_EVENTS: u32 = 12 << 3;
+const LINK: u32 = delimited(13);
+const DROPPED_LINKS: u32 = 14 << 3;
+const STATUS: u32 = delimited(15);
+const FLAGS: u32 = 16 << 3 | 5;
+
+const fn delimited(number: u32) -> u32 {
+    number << 3 | 2
+}
 
 pub(super) fn request(
     body: &[u8],
@@ -118,7 +140,7 @@ impl Walk<'_> {
         while let Some(field) = reader.next_field()? {
             match field.number {
                 1 => {
-                    let fit = self.attribute(AttributeOwner::Resource, field)?;
+                    let fit = self.attribute(AttributeOwner::Resource, field.bytes()?)?;
                     self.count_shared(&fit);
                     over += fit.over;
                 }
@@ -143,7 +165,7 @@ impl Walk<'_> {
                 1 => name = field.bytes()?,
                 2 => version = field.bytes()?,
                 3 => {
-                    let fit = self.attribute(AttributeOwner::Scope, field)?;
+                    let fit = self.attribute(AttributeOwner::Scope, field.bytes()?)?;
                     self.count_shared(&fit);
                     over += fit.over;
                 }
@@ -181,37 +203,44 @@ impl Walk<'_> {
         let mut status = Merged::default();
         let mut over = Over::default();
         let mut reader = Reader::new(message);
-        while let Some(field) = reader.next_field()? {
-            match field.number {
-                1 => trace_id = field.bytes()?,
-                2 => span_id = field.bytes()?,
-                3 => head.trace_state = field.bytes()?,
-                4 => parent = field.bytes()?,
-                5 => head.name = field.bytes()?,
-                6 => head.kind = field.varint()? as i32,
-                7 => start = field.fixed64()?,
-                8 => end = field.fixed64()?,
-                9 => {
-                    let fit = self.attribute(AttributeOwner::Span, field)?;
+        loop {
+            match reader.next_key()? {
+                0 => break,
+                TRACE_ID => trace_id = reader.delimited()?,
+                SPAN_ID => span_id = reader.delimited()?,
+                TRACE_STATE => head.trace_state = reader.delimited()?,
+                PARENT_SPAN_ID => parent = reader.delimited()?,
+                NAME => head.name = reader.delimited()?,
+                KIND => head.kind = reader.varint()? as i32,
+                START => start = reader.fixed64()?,
+                END => end = reader.fixed64()?,
+                ATTRIBUTE => {
+                    let fit = self.attribute(AttributeOwner::Span, reader.delimited()?)?;
                     over.attributes += fit.over;
                     head.cut_values += fit.cut;
                 }
-                10 => head.dropped_attributes = field.varint()? as u32,
-                11 if n_events >= self.limits.events_max => over.events += 1,
-                11 => {
+                DROPPED_ATTRIBUTES => head.dropped_attributes = reader.varint()? as u32,
+                EVENT if n_events >= self.limits.events_max => {
+                    reader.delimited()?;
+                    over.events += 1;
+                }
+                EVENT => {
                     n_events += 1;
-                    head.cut_values += self.event(field.bytes()?)?;
+                    head.cut_values += self.event(reader.delimited()?)?;
                 }
-                12 => head.dropped_events = field.varint()? as u32,
-                13 if n_links >= self.limits.links_max => over.links += 1,
-                13 => {
+                DROPPED_EVENTS => head.dropped_events = reader.varint()? as u32,
+                LINK if n_links >= self.limits.links_max => {
+                    reader.delimited()?;
+                    over.links += 1;
+                }
+                LINK => {
                     n_links += 1;
-                    head.cut_values += self.link(field.bytes()?)?;
+                    head.cut_values += self.link(reader.delimited()?)?;
                 }
-                14 => head.dropped_links = field.varint()? as u32,
-                15 => status.add(field.bytes()?),
-                16 => head.flags = field.fixed32()?,
-                _ => {}
+                DROPPED_LINKS => head.dropped_links = reader.varint()? as u32,
+                STATUS => status.add(reader.delimited()?),
+                FLAGS => head.flags = reader.fixed32()?,
+                unknown => reader.skip(unknown, 16)?,
             }
         }
         let mut reader = Reader::new(status.bytes());
@@ -265,7 +294,7 @@ impl Walk<'_> {
                 1 => head.time_unix_nanos = field.fixed64()?,
                 2 => head.name = field.bytes()?,
                 3 => {
-                    let fit = self.attribute(AttributeOwner::Event, field)?;
+                    let fit = self.attribute(AttributeOwner::Event, field.bytes()?)?;
                     over += fit.over;
                     cut_values += fit.cut;
                 }
@@ -291,7 +320,7 @@ impl Walk<'_> {
                 2 => head.span_id = field.bytes()?,
                 3 => head.trace_state = field.bytes()?,
                 4 => {
-                    let fit = self.attribute(AttributeOwner::Link, field)?;
+                    let fit = self.attribute(AttributeOwner::Link, field.bytes()?)?;
                     over += fit.over;
                     cut_values += fit.cut;
                 }
@@ -311,8 +340,7 @@ impl Walk<'_> {
 
     /// One `KeyValue` to what is being written.
     #[inline]
-    fn attribute(&mut self, owner: AttributeOwner, field: Field<'_>) -> Result<Fit, Malformed> {
-        let message = field.bytes()?;
+    fn attribute(&mut self, owner: AttributeOwner, message: &[u8]) -> Result<Fit, Malformed> {
         if let Some((key, value)) = plain_key_value(message)
             && key.len().max(value.len()) <= self.limits.attribute_value_bytes_max as usize
             && self.table.attributes_len(owner) < self.limits.attributes_max as usize
@@ -393,16 +421,12 @@ impl PlainValue<'_> {
 /// This halves the cost of the whole walk: 7 of 10 fields of a request are in here.
 #[inline(always)]
 fn plain_key_value(message: &[u8]) -> Option<(&[u8], PlainValue<'_>)> {
-    let (&[0x0a, key_len], rest) = message.split_first_chunk::<2>()? else { return None };
-    if key_len >= 0x80 {
-        return None;
-    }
+    let &[0x0a, key_len @ 0..0x80, ref rest @ ..] = message else { return None };
     let (key, rest) = rest.split_at_checked(key_len.into())?;
-    let (&0x12, rest) = rest.split_first()? else { return None };
-    let value = exact_field(rest)?;
-    match value.split_first()? {
-        (&0x0a, rest) => Some((key, PlainValue::String(exact_field(rest)?))),
-        (&0x18, rest) => Some((key, PlainValue::Int(exact_varint(rest)? as i64))),
+    let &[0x12, ref rest @ ..] = rest else { return None };
+    match *exact_field(rest)? {
+        [0x0a, ref rest @ ..] => Some((key, PlainValue::String(exact_field(rest)?))),
+        [0x18, ref rest @ ..] => Some((key, PlainValue::Int(exact_varint(rest)? as i64))),
         _ => None,
     }
 }
@@ -411,13 +435,14 @@ fn plain_key_value(message: &[u8]) -> Option<(&[u8], PlainValue<'_>)> {
 /// 16 KiB.
 #[inline(always)]
 fn exact_field(rest: &[u8]) -> Option<&[u8]> {
-    let (&first, rest) = rest.split_first()?;
-    if first < 0x80 {
-        return (rest.len() == usize::from(first)).then_some(rest);
+    match *rest {
+        [len @ 0..0x80, ref field @ ..] => (field.len() == usize::from(len)).then_some(field),
+        [low, high @ 0..0x80, ref field @ ..] => {
+            let len = usize::from(low & 0x7f) | usize::from(high) << 7;
+            (field.len() == len).then_some(field)
+        }
+        _ => None,
     }
-    let (&second, rest) = rest.split_first()?;
-    let len = usize::from(first & 0x7f) | usize::from(second) << 7;
-    (second < 0x80 && rest.len() == len).then_some(rest)
 }
 
 /// A varint that reaches to the end of the message.
