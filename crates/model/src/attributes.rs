@@ -92,11 +92,10 @@ impl AttributeColumn {
     }
 }
 
-/// A value as a decoder finds it: text not yet known to be UTF-8.
+/// A value that is no text; text goes its own way, for it may have to be repaired.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RawValue<'a> {
     Empty,
-    String(&'a [u8]),
     Bool(bool),
     Int(i64),
     Double(f64),
@@ -109,7 +108,6 @@ impl RawValue<'_> {
     fn value_type(&self) -> ValueType {
         match self {
             Self::Empty => ValueType::Empty,
-            Self::String(_) => ValueType::String,
             Self::Bool(_) => ValueType::Bool,
             Self::Int(_) => ValueType::Int,
             Self::Double(_) => ValueType::Double,
@@ -177,14 +175,15 @@ impl Default for AttributesBuilder {
 }
 
 impl AttributesBuilder {
-    /// Adds an attribute to the row being written. Returns false if text had to be repaired.
+    /// Adds an attribute to the row being written. Returns false if the key had to be repaired.
     #[must_use]
     pub(crate) fn push(&mut self, row: u32, key: &[u8], value: RawValue<'_>) -> bool {
         let (column, key_is_valid) = self.column(row, key, value.value_type());
-        column.values.push(value) && key_is_valid
+        column.values.push(value);
+        key_is_valid
     }
 
-    /// As [`Self::push`] for text, which most attributes have.
+    /// As [`Self::push`] for text. Returns false if key or text had to be repaired.
     #[must_use]
     pub(crate) fn push_string(&mut self, row: u32, key: &[u8], text: &[u8]) -> bool {
         let (column, key_is_valid) = self.column(row, key, ValueType::String);
@@ -386,9 +385,8 @@ impl ValuesBuilder {
         }
     }
 
-    fn push(&mut self, value: RawValue<'_>) -> bool {
+    fn push(&mut self, value: RawValue<'_>) {
         match (self, value) {
-            (Self::String(values), RawValue::String(text)) => return values.push(text),
             (Self::Int(values), RawValue::Int(value)) => values.push(value),
             (Self::Bool(values), RawValue::Bool(value)) => values.push(value),
             (Self::Double(values), RawValue::Double(value)) => values.push(value),
@@ -402,7 +400,6 @@ impl ValuesBuilder {
             (Self::Empty, RawValue::Empty) => {}
             _ => unreachable!("a column is found by the type of its values"),
         }
-        true
     }
 
     fn truncate(&mut self, len: usize) {
