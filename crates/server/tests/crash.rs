@@ -1,4 +1,4 @@
-//! Guards: what was acknowledged survives SIGKILL at any moment, exactly once.
+//! Guards: what was acknowledged survives SIGKILL at any moment, exactly once; and SIGTERM.
 //!
 //! A server is killed at random moments while four senders write as fast as they can, and
 //! sometimes again while it starts. After each restart every span acknowledged in that round is
@@ -116,15 +116,49 @@ async fn kill_again_and_again(rounds: &[u64], random: &mut Random, counts: &mut 
         }
         all.extend(sent);
     }
-    let at_the_end = look_for(&Client::new(server.addresses()), &all).await;
-    assert_eq!((at_the_end.lost, at_the_end.duplicated), (0, 0), "{at_the_end:?}");
-    counts.add(&at_the_end);
+    counts.add(&all_found_once(&server, &all).await);
     let (status, said) = server.terminate().await;
     assert!(status.success(), "{status}: {said}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_asked_to_stop_keeps_what_it_acknowledged() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let mut all = Vec::new();
+    for round in 0..3 {
+        let server = ServerProcess::start(Path::new(PROGRAM), data_dir.path(), SETTINGS).unwrap();
+        let senders = start_senders(&server, round);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        let (status, said) = server.terminate().await;
+        assert!(status.success(), "{status}: {said}");
+        all.extend(senders.join_all().await.concat());
+    }
+    let server = ServerProcess::start(Path::new(PROGRAM), data_dir.path(), SETTINGS).unwrap();
+    let counts = all_found_once(&server, &all).await;
+    assert!(counts.acknowledged > 0, "nothing was acknowledged: nothing was tested");
+}
+
+/// Looks everything up that was ever sent. What is found is all that the server has: lookups
+/// leave out duplicates, so its rows are counted beside them.
+async fn all_found_once(server: &ServerProcess, all: &[Sent]) -> Counts {
+    let client = Client::new(server.addresses());
+    let counts = look_for(&client, all).await;
+    assert_eq!((counts.lost, counts.duplicated), (0, 0), "{counts:?}");
+    let n_rows = client.metric("suyuan_store_live_rows", &[]).await.unwrap() as u64;
+    assert_eq!(n_rows, counts.found + counts.unanswered_found, "spans stored more than once");
+    counts
+}
+
 /// Lets senders write for a while, kills the server under them, and returns what they know.
 async fn load_and_kill(server: ServerProcess, round: u64, load: Duration) -> Vec<Sent> {
+    let senders = start_senders(&server, round);
+    tokio::time::sleep(load).await;
+    server.kill();
+    senders.join_all().await.concat()
+}
+
+/// Senders that write as fast as they are answered, each until it is not.
+fn start_senders(server: &ServerProcess, round: u64) -> JoinSet<Vec<Sent>> {
     let client = Client::new(server.addresses());
     let mut senders = JoinSet::new();
     for sender in 0..N_SENDERS {
@@ -142,12 +176,11 @@ async fn load_and_kill(server: ServerProcess, round: u64, load: Duration) -> Vec
             sent
         });
     }
-    tokio::time::sleep(load).await;
-    server.kill();
-    senders.join_all().await.concat()
+    senders
 }
 
-/// Sends one trace; `false` if nobody answered, which ends a sender.
+/// Sends one trace; `false` if it was not acknowledged, which ends a sender: nobody answered, or
+/// the server is stopping.
 async fn send(client: &Client, number: u64, sender: u64) -> bool {
     let protocol = Protocol::ALL[sender as usize % Protocol::ALL.len()];
     let compression = Compression::ALL[number as usize % Compression::ALL.len()];
@@ -156,7 +189,10 @@ async fn send(client: &Client, number: u64, sender: u64) -> bool {
             assert_eq!(answer.rejected_spans, 0, "{}", answer.error_message);
             true
         }
-        Err(SendError::Http(answer)) => panic!("refused: {} {}", answer.status, answer.text()),
+        Err(SendError::Http(answer)) => {
+            assert_eq!(answer.status, 503, "{}", answer.text());
+            false
+        }
         Err(SendError::Grpc(_) | SendError::NoAnswer(_)) => false,
     }
 }

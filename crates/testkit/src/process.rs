@@ -103,6 +103,12 @@ pub fn spawn(program: &Path, data_dir: &Path, settings: &[(&str, &str)]) -> Resu
     for flag in ["--http", "--otlp-grpc", "--otlp-http"] {
         command.arg(flag).arg("127.0.0.1:0");
     }
+    // Only what the test says: not what somebody has set for a server of their own.
+    for (name, _) in std::env::vars_os() {
+        if name.to_string_lossy().starts_with("SUYUAN_") {
+            command.env_remove(name);
+        }
+    }
     command.envs(settings.iter().copied()).env("NO_COLOR", "1");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command.spawn().map_err(|error| format!("{command:?}: {error}"))
