@@ -8,10 +8,10 @@
 //! written as their buffers, padded to 8 bytes, so that reading is one `pread` into aligned memory
 //! and no copy after it.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::os::unix::fs::FileExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use arrow_array::types::{ArrowPrimitiveType, Float64Type, Int64Type};
@@ -37,6 +37,33 @@ pub enum ChunkFileError {
     Arrow(#[from] arrow_schema::ArrowError),
 }
 
+/// A chunk in a scratch file, which goes when nobody needs it any more.
+pub(crate) struct SpilledChunk {
+    path: PathBuf,
+}
+
+impl SpilledChunk {
+    /// `path`: a file written by [`write`].
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    pub(crate) fn read(&self) -> Result<Chunk, ChunkFileError> {
+        read(&self.path)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+impl Drop for SpilledChunk {
+    fn drop(&mut self) {
+        // A file that stays behind is removed at the next start.
+        let _ = fs::remove_file(&self.path);
+    }
+}
+
 /// Buffers begin at multiples of this.
 const ALIGN_BYTES: usize = 8;
 
@@ -47,7 +74,7 @@ pub(crate) fn write(path: &Path, chunk: &Chunk) -> io::Result<()> {
     let result = chunk.write(&mut out).and_then(|()| out.sink.flush());
     if result.is_err() {
         // Half a file is of no use; the next start removes what this cannot.
-        let _ = std::fs::remove_file(path);
+        let _ = fs::remove_file(path);
     }
     result
 }

@@ -17,8 +17,9 @@ use prometheus_client::registry::Registry;
 use suyuan_ids::TraceId;
 use suyuan_model::{Publication, Tenant, TracePiece, TraceRows};
 
+use crate::chunk_file::SpilledChunk;
 use crate::metrics::Metrics;
-use crate::spill::{Spill, SpilledChunk};
+use crate::spill::Spill;
 use crate::window::{ChunkPlace, Window};
 
 pub use crate::chunk_file::ChunkFileError;

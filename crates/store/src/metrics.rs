@@ -6,7 +6,13 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 
-use crate::window::Added;
+/// What a publication added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Added {
+    pub(crate) rows: u64,
+    pub(crate) traces: u64,
+    pub(crate) chunks: u64,
+}
 
 /// A clone is a handle on the same counters.
 #[derive(Clone, Debug, Default)]

@@ -8,7 +8,7 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::thread::JoinHandle;
@@ -16,31 +16,9 @@ use std::thread::JoinHandle;
 use suyuan_model::Chunk;
 
 use crate::Options;
-use crate::chunk_file::{self, ChunkFileError};
+use crate::chunk_file::{self, SpilledChunk};
 use crate::metrics::Metrics;
 use crate::window::Window;
-
-/// A chunk in a scratch file, which goes when nobody needs it any more.
-pub(crate) struct SpilledChunk {
-    path: PathBuf,
-}
-
-impl SpilledChunk {
-    pub(crate) fn read(&self) -> Result<Chunk, ChunkFileError> {
-        chunk_file::read(&self.path)
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
-    }
-}
-
-impl Drop for SpilledChunk {
-    fn drop(&mut self) {
-        // A file that stays behind is removed at the next start.
-        let _ = fs::remove_file(&self.path);
-    }
-}
 
 /// The thread that writes scratch files.
 pub(crate) struct Spill {
@@ -104,7 +82,7 @@ fn run(inbox: &Receiver<Finished>, directory: &Path, bytes_max: u64, metrics: &M
             match chunk_file::write(&path, &oldest.chunk) {
                 Ok(()) => {
                     let mut window = oldest.window.write().unwrap_or_else(PoisonError::into_inner);
-                    window.set_spilled(oldest.number, Arc::new(SpilledChunk { path }));
+                    window.set_spilled(oldest.number, Arc::new(SpilledChunk::new(path)));
                     resident_bytes -= bytes;
                     metrics.spilled(bytes);
                 }

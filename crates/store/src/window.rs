@@ -12,7 +12,8 @@ use hashbrown::HashTable;
 use suyuan_ids::TraceId;
 use suyuan_model::{Chunk, Publication};
 
-use crate::spill::SpilledChunk;
+use crate::chunk_file::SpilledChunk;
+use crate::metrics::Added;
 
 /// "No row": the chain of a trace ends.
 const NONE: u32 = u32::MAX;
@@ -39,14 +40,6 @@ struct Trace {
     id: [u8; 16],
     last_row: u32,
     n_rows: u32,
-}
-
-/// What a publication added.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Added {
-    pub(crate) rows: u64,
-    pub(crate) traces: u64,
-    pub(crate) chunks: u64,
 }
 
 impl Window {

@@ -3,9 +3,10 @@
 //! In: an inflated `ExportTraceServiceRequest`, protobuf or JSON, as it came from outside. Out:
 //! rows at the end of a [`TableBuilder`], and what was refused and why. Spans are judged one by
 //! one: a bad one never rejects its neighbours. JSON is first rewritten as protobuf bytes
-//! ([`json`]), so that one walk ([`walk`]) fills the columns.
+//! ([`json`]), so that one walk (`walk`) fills the columns.
 
 pub mod json;
+mod value;
 mod walk;
 
 use std::fmt;
