@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use arrow_array::{BinaryArray, BooleanArray, Float64Array, Int64Array, UInt32Array};
 use arrow_buffer::{BooleanBuffer, Buffer, OffsetBuffer, ScalarBuffer};
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use crate::strings::{Strings, StringsBuilder, is_equal};
@@ -134,6 +134,8 @@ pub(crate) struct AttributesBuilder {
     firsts: [u32; 2],
     shape_of_row: Vec<u32>,
     shapes: HashTable<u32>,
+    /// Seeded at random: keys come from outside.
+    hasher: RandomState,
     shape_ends: Vec<u32>,
     shape_columns: Vec<u32>,
 }
@@ -168,6 +170,7 @@ impl Default for AttributesBuilder {
             firsts: [NONE; 2],
             shape_of_row: Vec::new(),
             shapes: HashTable::new(),
+            hasher: RandomState::default(),
             shape_ends: vec![0],
             shape_columns: Vec::new(),
         }
@@ -247,16 +250,17 @@ impl AttributesBuilder {
             values: ValuesBuilder::new(value_type),
         });
         let columns = &self.columns;
-        self.by_key.insert_unique(key_hash(text.as_bytes(), value_type), index, |index| {
+        let hasher = &self.hasher;
+        self.by_key.insert_unique(key_hash(hasher, text.as_bytes(), value_type), index, |index| {
             let column = &columns[*index as usize];
-            key_hash(column.key.as_bytes(), column.value_type)
+            key_hash(hasher, column.key.as_bytes(), column.value_type)
         });
         (index, is_valid)
     }
 
     fn find(&self, key: &[u8], value_type: ValueType) -> Option<u32> {
         self.by_key
-            .find(key_hash(key, value_type), |index| {
+            .find(key_hash(&self.hasher, key, value_type), |index| {
                 self.columns[*index as usize].is(key, value_type)
             })
             .copied()
@@ -269,7 +273,7 @@ impl AttributesBuilder {
 
     /// Ends the row.
     pub(crate) fn finish_row(&mut self) {
-        let hash = shape_hash(&self.current);
+        let hash = self.hasher.hash_one(&self.current[..]);
         let (ends, columns) = (&self.shape_ends, &self.shape_columns);
         let shape_at =
             |shape: u32| &columns[ends[shape as usize] as usize..ends[shape as usize + 1] as usize];
@@ -278,7 +282,8 @@ impl AttributesBuilder {
             Some(shape) => shape,
             None => {
                 let shape = (ends.len() - 1) as u32;
-                self.shapes.insert_unique(hash, shape, |other| shape_hash(shape_at(*other)));
+                let hasher = &self.hasher;
+                self.shapes.insert_unique(hash, shape, |other| hasher.hash_one(shape_at(*other)));
                 self.shape_columns.extend_from_slice(&self.current);
                 self.shape_ends.push(self.shape_columns.len() as u32);
                 shape
@@ -343,12 +348,8 @@ impl AttributesBuilder {
     }
 }
 
-fn key_hash(key: &[u8], value_type: ValueType) -> u64 {
-    FixedState::with_seed(value_type as u64).hash_one(key)
-}
-
-fn shape_hash(columns: &[u32]) -> u64 {
-    FixedState::default().hash_one(columns)
+fn key_hash(hasher: &RandomState, key: &[u8], value_type: ValueType) -> u64 {
+    hasher.hash_one((value_type, key))
 }
 
 impl ColumnBuilder {

@@ -11,7 +11,7 @@ use std::hash::BuildHasher;
 
 use arrow_array::{Array, StringArray};
 use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 /// An immutable text column.
@@ -59,6 +59,8 @@ pub(crate) struct StringsBuilder {
     /// Codes while interning; empty for a plain column.
     codes: Vec<u32>,
     table: HashTable<u32>,
+    /// Seeded at random: texts come from outside.
+    hasher: RandomState,
     /// Ends of the distinct values (interning) or of all values (plain); starts with 0.
     ends: Vec<i32>,
     bytes: Vec<u8>,
@@ -76,6 +78,7 @@ impl Default for StringsBuilder {
         Self {
             codes: Vec::new(),
             table: HashTable::new(),
+            hasher: RandomState::default(),
             ends: vec![0],
             bytes: Vec::new(),
             recent: [0; RECENT],
@@ -93,10 +96,6 @@ fn fingerprint(text: &[u8]) -> usize {
     let (Some(first), Some(last)) = (text.first(), text.last()) else { return 0 };
     let middle = text[text.len() / 2];
     (text.len() ^ usize::from(*first) ^ usize::from(middle) << 1 ^ usize::from(*last) << 2) % RECENT
-}
-
-fn hash(text: &[u8]) -> u64 {
-    FixedState::default().hash_one(text)
 }
 
 /// Whether two texts are equal. Keys and values are short: comparing words in place is cheaper than
@@ -171,7 +170,7 @@ impl StringsBuilder {
         }
         let (bytes, ends) = (&self.bytes, &self.ends);
         let is_it = |code: &u32| is_equal(slice(bytes, ends, *code as usize), text);
-        let code = *self.table.find(hash(text), is_it)?;
+        let code = *self.table.find(self.hasher.hash_one(text), is_it)?;
         self.recent[recent] = code;
         Some(code)
     }
@@ -181,7 +180,10 @@ impl StringsBuilder {
         self.bytes.extend_from_slice(text);
         self.ends.push(self.bytes.len() as i32);
         let (bytes, ends) = (&self.bytes, &self.ends);
-        self.table.insert_unique(hash(text), code, |code| hash(slice(bytes, ends, *code as usize)));
+        let hasher = &self.hasher;
+        self.table.insert_unique(hasher.hash_one(text), code, |code| {
+            hasher.hash_one(slice(bytes, ends, *code as usize))
+        });
         self.codes.push(code);
     }
 

@@ -7,7 +7,7 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 use suyuan_ids::TraceId;
 use suyuan_model::{Chunk, Publication};
@@ -27,6 +27,8 @@ pub(crate) struct Window {
     previous: Vec<u32>,
     traces: Vec<Trace>,
     by_id: HashTable<u32>,
+    /// Seeded at random: ids come from outside.
+    hasher: RandomState,
 }
 
 /// Where a chunk is.
@@ -72,8 +74,9 @@ impl Window {
         let row = self.previous.len() as u32;
         assert!(row != NONE, "a window holds fewer rows than its row numbers can say");
         let id = *id.as_bytes();
-        let traces = &self.traces;
-        let found = self.by_id.find(hash(&id), |trace| traces[*trace as usize].id == id).copied();
+        let (traces, hasher) = (&self.traces, &self.hasher);
+        let found =
+            self.by_id.find(hasher.hash_one(id), |trace| traces[*trace as usize].id == id).copied();
         match found {
             Some(trace) => {
                 let trace = &mut self.traces[trace as usize];
@@ -85,16 +88,19 @@ impl Window {
                 self.previous.push(NONE);
                 let trace = self.traces.len() as u32;
                 self.traces.push(Trace { id, last_row: row, n_rows: 1 });
-                let traces = &self.traces;
-                self.by_id
-                    .insert_unique(hash(&id), trace, |trace| hash(&traces[*trace as usize].id));
+                let (traces, hasher) = (&self.traces, &self.hasher);
+                self.by_id.insert_unique(hasher.hash_one(id), trace, |trace| {
+                    hasher.hash_one(traces[*trace as usize].id)
+                });
             }
         }
     }
 
     fn trace(&self, id: TraceId) -> Option<&Trace> {
         let id = id.as_bytes();
-        let found = self.by_id.find(hash(id), |trace| self.traces[*trace as usize].id == *id)?;
+        let found = self
+            .by_id
+            .find(self.hasher.hash_one(id), |trace| self.traces[*trace as usize].id == *id)?;
         Some(&self.traces[*found as usize])
     }
 
@@ -130,8 +136,4 @@ impl Window {
     pub(crate) fn set_spilled(&mut self, number: u32, spilled: Arc<SpilledChunk>) {
         self.chunks[number as usize] = ChunkPlace::Spilled(spilled);
     }
-}
-
-fn hash(id: &[u8; 16]) -> u64 {
-    FixedState::default().hash_one(id)
 }

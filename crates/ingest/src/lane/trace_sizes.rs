@@ -6,7 +6,7 @@
 
 use std::hash::BuildHasher;
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 
 const SLOTS: usize = 4_096;
 
@@ -14,6 +14,8 @@ const SLOTS: usize = 4_096;
 #[derive(Debug, Default)]
 pub(super) struct TraceSizes {
     slots: Vec<u32>,
+    /// Seeded at random, as every table whose keys come from outside.
+    hasher: RandomState,
 }
 
 impl TraceSizes {
@@ -22,7 +24,7 @@ impl TraceSizes {
         if self.slots.is_empty() {
             self.slots = vec![0; SLOTS];
         }
-        let slot = &mut self.slots[FixedState::default().hash_one(trace_id) as usize % SLOTS];
+        let slot = &mut self.slots[self.hasher.hash_one(trace_id) as usize % SLOTS];
         *slot = slot.saturating_add(1);
         *slot > rows_max
     }

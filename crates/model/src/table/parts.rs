@@ -4,7 +4,7 @@
 
 use std::hash::BuildHasher;
 
-use foldhash::fast::FixedState;
+use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
 use crate::attributes::{AttributesBuilder, freeze_binary};
@@ -64,6 +64,8 @@ pub(super) struct Interned {
     pub(super) table: HashTable<u32>,
     /// For each row the message as received, and the schema URL beside it.
     pub(super) messages: Vec<Message>,
+    /// Seeded at random, as in all tables whose keys come from outside.
+    hasher: RandomState,
 }
 
 impl Interned {
@@ -72,22 +74,18 @@ impl Interned {
             let (other, other_url) = &self.messages[*row as usize];
             **other == *message && **other_url == *schema_url
         };
-        self.table.find(Self::hash(message, schema_url), is_it).copied()
+        self.table.find(self.hasher.hash_one((message, schema_url)), is_it).copied()
     }
 
     pub(super) fn add(&mut self, message: &[u8], schema_url: &[u8]) -> u32 {
         let row = self.messages.len() as u32;
         self.messages.push((message.into(), schema_url.into()));
-        let messages = &self.messages;
-        self.table.insert_unique(Self::hash(message, schema_url), row, |row| {
+        let (messages, hasher) = (&self.messages, &self.hasher);
+        self.table.insert_unique(hasher.hash_one((message, schema_url)), row, |row| {
             let (message, schema_url) = &messages[*row as usize];
-            Self::hash(message, schema_url)
+            hasher.hash_one((&**message, &**schema_url))
         });
         row
-    }
-
-    fn hash(message: &[u8], schema_url: &[u8]) -> u64 {
-        FixedState::default().hash_one((message, schema_url))
     }
 
     pub(super) fn clear(&mut self) {
