@@ -152,11 +152,12 @@ impl Tables {
             refused: header.refused.clone(),
         };
         let tables = self.tenants.entry(tenant.clone()).or_default();
+        tables.settle(tenant, &self.options, &mut *self.surroundings);
         let table = tables.open_table(&self.options);
         let before = table.builder.mark();
         let decoded = decode(&body, Verdicts::Repeat(&body.refused), &mut table.builder)
             .inspect_err(|_| table.builder.truncate(before))?;
-        tables.count_sizes(before, u32::MAX);
+        tables.count_sizes(before);
         let ticket = self.next_ticket;
         self.next_ticket += 1;
         self.keep_staged(tenant, StagedRequest { ticket, before, body }, decoded.accepted_spans);
@@ -169,7 +170,6 @@ impl Tables {
         let Some(tables) = self.tenants.get_mut(tenant) else { return };
         let Some((index, place)) = tables.find(ticket) else { return };
         debug_assert_eq!((index, place), (0, 0), "the log answers in order");
-        let is_last = index + 1 == tables.tables.len();
         let table = &mut tables.tables[index];
         table.requests.remove(place);
         table.durable_rows = match table.requests.front() {
@@ -177,9 +177,7 @@ impl Tables {
             None => table.builder.n_rows(),
         };
         self.has_unpublished = true;
-        if table.requests.is_empty() && (!is_last || table.is_full(&self.options)) {
-            self.finish_first(tenant);
-        }
+        tables.settle(tenant, &self.options, &mut *self.surroundings);
     }
 
     /// The log does not have a staged request, and never will.
@@ -218,6 +216,7 @@ impl Tables {
             }
         }
         self.window_rows -= rows_before.saturating_sub(tables.n_rows());
+        tables.settle(tenant, &self.options, &mut *self.surroundings);
     }
 
     /// Publishes all durable rows that are not visible yet.
@@ -231,15 +230,6 @@ impl Tables {
                 }
             }
         }
-    }
-
-    /// Closes a tenant's first table, all of which is durable.
-    fn finish_first(&mut self, tenant: &Tenant) {
-        let Some(tables) = self.tenants.get_mut(tenant) else { return };
-        let Some(table) = tables.tables.pop_front() else { return };
-        debug_assert_eq!(table.durable_rows, table.builder.n_rows(), "all of it is durable");
-        self.surroundings.publish(table.publication(tenant, true));
-        tables.retire(table);
     }
 
     /// Decodes and judges a request that is new, to the end of the tenant's open table.
@@ -256,46 +246,29 @@ impl Tables {
             return Err(StageError::TooManyTenants { tenants_max });
         }
         let tables = self.tenants.entry(tenant.clone()).or_default();
+        tables.settle(tenant, &self.options, &mut *self.surroundings);
         let builder = &mut tables.open_table(&self.options).builder;
         let before = builder.mark();
         let mut decoded =
             decode(body, Verdicts::Judge, builder).inspect_err(|_| builder.truncate(before))?;
         body.refused = decoded.refused.iter().map(|refused| refused.place).collect();
 
-        let too_many = self.rows_over_limit(tenant, body.limits.spans_per_trace_max, before);
+        let too_many = tables.rows_over_limit(
+            tenant,
+            body.limits.spans_per_trace_max,
+            before,
+            &*self.surroundings,
+        );
         if !too_many.is_empty() {
             add_refused(&mut decoded, &too_many);
             body.refused = decoded.refused.iter().map(|refused| refused.place).collect();
-            let tables = self.tenants.entry(tenant.clone()).or_default();
-            let builder = &mut tables.open_table(&self.options).builder;
-            builder.truncate(before);
-            decode(body, Verdicts::Repeat(&body.refused), builder)
-                .inspect_err(|_| builder.truncate(before))?;
+            // The same table again, even if these rows have filled it.
+            let table = tables.tables.back_mut().expect("the rows were decoded into it");
+            table.builder.truncate(before);
+            decode(body, Verdicts::Repeat(&body.refused), &mut table.builder)
+                .inspect_err(|_| table.builder.truncate(before))?;
         }
         Ok((decoded, before))
-    }
-
-    /// Which of the rows after a mark make their trace larger than allowed, counted from the mark.
-    fn rows_over_limit(&mut self, tenant: &Tenant, rows_max: u32, before: Mark) -> Vec<u32> {
-        let Some(tables) = self.tenants.get_mut(tenant) else { return Vec::new() };
-        if !tables.count_sizes(before, rows_max) {
-            return Vec::new();
-        }
-        let Some(open) = tables.tables.back() else { return Vec::new() };
-        let new_rows = &open.builder.trace_ids()[before.rows() as usize..];
-        let mut sizes: HashMap<[u8; 16], u64> = HashMap::new();
-        let mut over = Vec::new();
-        for (place, trace_id) in new_rows.iter().enumerate() {
-            let size = sizes.entry(*trace_id).or_insert_with(|| {
-                let visible = self.surroundings.trace_rows(tenant, TraceId::from_bytes(*trace_id));
-                visible + tables.invisible_rows(trace_id, before)
-            });
-            *size += 1;
-            if *size > u64::from(rows_max) {
-                over.push(place as u32);
-            }
-        }
-        over
     }
 
     fn keep_staged(&mut self, tenant: &Tenant, request: StagedRequest, n_rows: u64) {
@@ -310,6 +283,14 @@ impl Tables {
 impl TenantTables {
     /// The table that takes rows.
     fn open_table(&mut self, options: &LaneOptions) -> &mut Table {
+        // What refused and failed requests leave behind in dictionaries may fill a table without a
+        // row. It keeps its number: chunks follow each other without a gap.
+        if let Some(table) = self.tables.back_mut()
+            && table.is_full(options)
+            && table.builder.n_rows() == 0
+        {
+            table.builder.clear();
+        }
         let has_room = self.tables.back().is_some_and(|table| !table.is_full(options));
         if !has_room {
             let builder = self.spare.take().unwrap_or_default();
@@ -317,6 +298,26 @@ impl TenantTables {
             self.next_chunk += 1;
         }
         self.tables.back_mut().expect("a table was pushed if there was none")
+    }
+
+    /// Closes the first tables as long as they take no more rows and wait for nothing: all of them
+    /// is durable.
+    fn settle(
+        &mut self,
+        tenant: &Tenant,
+        options: &LaneOptions,
+        surroundings: &mut dyn Surroundings,
+    ) {
+        while let Some(first) = self.tables.front()
+            && first.requests.is_empty()
+            && first.builder.n_rows() > 0
+            && (self.tables.len() > 1 || first.is_full(options))
+            && let Some(table) = self.tables.pop_front()
+        {
+            debug_assert_eq!(table.durable_rows, table.builder.n_rows(), "all of it is durable");
+            surroundings.publish(table.publication(tenant, true));
+            self.retire(table);
+        }
     }
 
     fn find(&self, ticket: Ticket) -> Option<(usize, usize)> {
@@ -336,27 +337,59 @@ impl TenantTables {
         self.tables.iter().map(|table| u64::from(table.builder.n_rows())).sum()
     }
 
-    /// Counts the rows after a mark of the last table. Returns whether a trace may be too large.
-    fn count_sizes(&mut self, before: Mark, rows_max: u32) -> bool {
-        let Some(open) = self.tables.back() else { return false };
-        let mut is_suspect = false;
-        for trace_id in &open.builder.trace_ids()[before.rows() as usize..] {
-            is_suspect |= self.sizes.add(trace_id, rows_max);
+    /// Which of the rows after a mark of the last table make their trace larger than allowed,
+    /// counted from the mark.
+    fn rows_over_limit(
+        &mut self,
+        tenant: &Tenant,
+        rows_max: u32,
+        before: Mark,
+        surroundings: &dyn Surroundings,
+    ) -> Vec<u32> {
+        self.count_sizes(before);
+        let Some(open) = self.tables.back() else { return Vec::new() };
+        let new_rows = &open.builder.trace_ids()[before.rows() as usize..];
+        // Only traces that may be too large are counted, all of them in one pass.
+        let suspects = new_rows.iter().filter(|id| self.sizes.may_exceed(id, rows_max));
+        let mut sizes: HashMap<[u8; 16], u64> = suspects
+            .map(|id| (*id, surroundings.trace_rows(tenant, TraceId::from_bytes(*id))))
+            .collect();
+        if sizes.is_empty() {
+            return Vec::new();
         }
-        is_suspect
+        for id in self.invisible_rows(before) {
+            if let Some(size) = sizes.get_mut(id) {
+                *size += 1;
+            }
+        }
+        let mut over = Vec::new();
+        for (place, id) in new_rows.iter().enumerate() {
+            let Some(size) = sizes.get_mut(id) else { continue };
+            *size += 1;
+            if *size > u64::from(rows_max) {
+                over.push(place as u32);
+            }
+        }
+        over
     }
 
-    /// Rows of a trace that stand before a mark of the last table and are not published.
-    fn invisible_rows(&self, trace_id: &[u8; 16], before: Mark) -> u64 {
-        let mut n_rows = 0;
-        for (index, table) in self.tables.iter().enumerate() {
-            let is_last = index + 1 == self.tables.len();
+    /// Counts the rows after a mark of the last table.
+    fn count_sizes(&mut self, before: Mark) {
+        let Some(open) = self.tables.back() else { return };
+        for trace_id in &open.builder.trace_ids()[before.rows() as usize..] {
+            self.sizes.add(trace_id);
+        }
+    }
+
+    /// The traces of the rows that stand before a mark of the last table and are not published.
+    fn invisible_rows(&self, before: Mark) -> impl Iterator<Item = &[u8; 16]> {
+        let n_tables = self.tables.len();
+        self.tables.iter().enumerate().flat_map(move |(index, table)| {
+            let is_last = index + 1 == n_tables;
             let end = if is_last { before.rows() } else { table.builder.n_rows() };
             let start = table.published_rows.min(end);
-            let rows = &table.builder.trace_ids()[start as usize..end as usize];
-            n_rows += rows.iter().filter(|other| *other == trace_id).count() as u64;
-        }
-        n_rows
+            &table.builder.trace_ids()[start as usize..end as usize]
+        })
     }
 }
 
@@ -404,3 +437,6 @@ fn add_refused(decoded: &mut Decoded, rows: &[u32]) {
     decoded.refused.sort_by_key(|refused| refused.place);
     decoded.accepted_spans -= rows.len() as u64;
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use super::*;
 
 /// What a store would show: for each chunk the names of its visible rows.
 #[derive(Clone, Default)]
-struct Shown(Arc<Mutex<BTreeMap<ChunkKey, Vec<String>>>>);
+pub(super) struct Shown(Arc<Mutex<BTreeMap<ChunkKey, Vec<String>>>>);
 
 /// Tenant and chunk number.
 type ChunkKey = (String, u32);
@@ -43,12 +43,12 @@ impl Surroundings for Shown {
 }
 
 impl Shown {
-    fn names(&self) -> Vec<String> {
+    pub(super) fn names(&self) -> Vec<String> {
         self.0.lock().expect("not poisoned").values().flatten().cloned().collect()
     }
 }
 
-fn body(names: &[&str]) -> Bytes {
+pub(super) fn body(names: &[&str]) -> Bytes {
     let span = |name: &&str| Span {
         trace_id: vec![name.split('.').next().expect("a trace").parse().expect("a number"); 16],
         span_id: vec![1; 8],
@@ -61,7 +61,7 @@ fn body(names: &[&str]) -> Bytes {
     ExportTraceServiceRequest { resource_spans }.encode_to_vec().into()
 }
 
-fn submission(names: &[&str]) -> Submission {
+pub(super) fn submission(names: &[&str]) -> Submission {
     let sent = body(names);
     Submission {
         tenant: Tenant::single(),

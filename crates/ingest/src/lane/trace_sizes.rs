@@ -19,14 +19,22 @@ pub(super) struct TraceSizes {
 }
 
 impl TraceSizes {
-    /// Counts a row. Returns true if its trace may now have more rows than the limit.
-    pub(super) fn add(&mut self, trace_id: &[u8; 16], rows_max: u32) -> bool {
+    /// Counts a row.
+    pub(super) fn add(&mut self, trace_id: &[u8; 16]) {
         if self.slots.is_empty() {
             self.slots = vec![0; SLOTS];
         }
-        let slot = &mut self.slots[self.hasher.hash_one(trace_id) as usize % SLOTS];
-        *slot = slot.saturating_add(1);
-        *slot > rows_max
+        let slot = self.slot(trace_id);
+        self.slots[slot] = self.slots[slot].saturating_add(1);
+    }
+
+    /// Whether a trace may have more rows than the limit.
+    pub(super) fn may_exceed(&self, trace_id: &[u8; 16], rows_max: u32) -> bool {
+        self.slots.get(self.slot(trace_id)).is_some_and(|slot| *slot > rows_max)
+    }
+
+    fn slot(&self, trace_id: &[u8; 16]) -> usize {
+        self.hasher.hash_one(trace_id) as usize % SLOTS
     }
 }
 
@@ -37,7 +45,11 @@ mod tests {
     #[test]
     fn a_trace_over_the_limit_is_always_noticed() {
         let mut sizes = TraceSizes::default();
-        let noticed: Vec<bool> = (0..5).map(|_| sizes.add(&[7; 16], 3)).collect();
-        assert_eq!(noticed, [false, false, false, true, true]);
+        assert!(!sizes.may_exceed(&[7; 16], 3), "nothing was counted");
+        let noticed = (0..5).map(|_| {
+            sizes.add(&[7; 16]);
+            sizes.may_exceed(&[7; 16], 3)
+        });
+        assert_eq!(noticed.collect::<Vec<bool>>(), [false, false, false, true, true]);
     }
 }

@@ -1,0 +1,171 @@
+//! Any order of requests, answers of the log and publications, held against a list of names.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::super::tests::{Shown, body, submission};
+use super::*;
+
+/// One thing that happens to the tables.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A request with as many good spans, then as many with a bad id, each with a long name or a
+    /// short one.
+    Stage {
+        n_good: u32,
+        n_bad: u32,
+        is_long: bool,
+    },
+    /// A request whose spans are read before its end turns out to be cut off.
+    StageMalformed {
+        n_spans: u32,
+        is_long: bool,
+    },
+    /// The log has the oldest request that waits for it.
+    Commit,
+    /// The log does not have it.
+    Fail,
+    Publish,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..4u32, 0..3u32, any::<bool>())
+            .prop_map(|(n_good, n_bad, is_long)| Step::Stage { n_good, n_bad, is_long }),
+        1 => (0..4u32, any::<bool>())
+            .prop_map(|(n_spans, is_long)| Step::StageMalformed { n_spans, is_long }),
+        3 => Just(Step::Commit),
+        1 => Just(Step::Fail),
+        1 => Just(Step::Publish),
+    ]
+}
+
+/// As a store: chunks come in order, and what is final stays as it is.
+#[derive(Clone, Default)]
+struct Strict {
+    shown: Shown,
+    last: Arc<Mutex<Option<(u32, bool)>>>,
+}
+
+impl Surroundings for Strict {
+    fn publish(&mut self, publication: Publication) {
+        let mut last = self.last.lock().expect("not poisoned");
+        let expected = match *last {
+            None => 0,
+            Some((number, true)) => number + 1,
+            Some((number, false)) => number,
+        };
+        assert_eq!(publication.chunk_number, expected, "one chunk is finished after the other");
+        *last = Some((expected, publication.is_final));
+        self.shown.publish(publication);
+    }
+
+    fn trace_rows(&self, tenant: &Tenant, trace_id: TraceId) -> u64 {
+        self.shown.trace_rows(tenant, trace_id)
+    }
+
+    fn now_unix_nanos(&self) -> u64 {
+        7
+    }
+}
+
+/// Names that no other request has; those of bad spans begin with a trace that is none.
+fn names(request: usize, n_good: u32, n_bad: u32, is_long: bool) -> Vec<String> {
+    let padding = if is_long { "x".repeat(200) } else { String::new() };
+    let good = (0..n_good).map(|n| format!("{}.{request}-{n}{padding}", n % 3 + 1));
+    let bad = (0..n_bad).map(|n| format!("0.{request}-{n}{padding}"));
+    good.chain(bad).collect()
+}
+
+/// The tables, and beside them what they must show.
+struct Run {
+    tables: Tables,
+    strict: Strict,
+    waiting: VecDeque<(Ticket, Vec<String>)>,
+    durable: Vec<String>,
+    spans_per_trace_max: u32,
+}
+
+impl Run {
+    /// Those of a request's spans that have a good id and a trace with room.
+    fn accepted(&self, names: &[String]) -> Vec<String> {
+        let waiting = self.waiting.iter().flat_map(|(_, names)| names);
+        let mut kept: Vec<&String> = self.durable.iter().chain(waiting).collect();
+        let n_before = kept.len();
+        for name in names.iter().filter(|name| !name.starts_with('0')) {
+            let n_rows = kept.iter().filter(|other| other[..2] == name[..2]).count();
+            if n_rows < self.spans_per_trace_max as usize {
+                kept.push(name);
+            }
+        }
+        kept[n_before..].iter().map(|name| (*name).clone()).collect()
+    }
+
+    fn step(&mut self, request: usize, step: &Step) {
+        match *step {
+            Step::Stage { n_good, n_bad, is_long } => {
+                let names = names(request, n_good, n_bad, is_long);
+                let all: Vec<&str> = names.iter().map(String::as_str).collect();
+                let staged = self.tables.stage(submission(&all)).expect("well-formed");
+                let accepted = self.accepted(&names);
+                assert_eq!(staged.decoded.accepted_spans, accepted.len() as u64);
+                if let Some((ticket, _)) = staged.record {
+                    self.waiting.push_back((ticket, accepted));
+                }
+            }
+            Step::StageMalformed { n_spans, is_long } => {
+                let names = names(request, n_spans, 0, is_long);
+                let all: Vec<&str> = names.iter().map(String::as_str).collect();
+                let cut_off = [&body(&all)[..], &[0x0a, 0x7f]].concat().into();
+                let result = self.tables.stage(Submission { inflated: cut_off, ..submission(&[]) });
+                assert!(matches!(result, Err(StageError::Malformed(_))));
+            }
+            Step::Commit => {
+                let Some((ticket, names)) = self.waiting.pop_front() else { return };
+                self.tables.commit(&Tenant::single(), ticket);
+                self.durable.extend(names);
+            }
+            Step::Fail => {
+                let Some((ticket, _)) = self.waiting.pop_front() else { return };
+                self.tables.fail(&Tenant::single(), ticket);
+            }
+            Step::Publish => {
+                self.tables.publish_due();
+                assert_eq!(self.strict.shown.names(), self.durable);
+            }
+        }
+        let shown = self.strict.shown.names();
+        assert_eq!(shown, self.durable[..shown.len()], "what is shown is durable");
+        let rows: usize = self.waiting.iter().map(|(_, names)| names.len()).sum();
+        assert_eq!(self.tables.window_rows, (rows + self.durable.len()) as u64);
+    }
+}
+
+proptest! {
+    #[test]
+    fn what_the_log_has_is_shown_once_and_in_order(
+        steps in vec(step(), 1..60),
+        chunk_rows in 1..8u32,
+        chunk_bytes in prop_oneof![Just(usize::MAX), 100..2_000usize],
+        spans_per_trace_max in prop_oneof![Just(u32::MAX), 1..20u32],
+    ) {
+        let strict = Strict::default();
+        let limits = Limits { spans_per_trace_max, ..Limits::default() };
+        let options = LaneOptions { chunk_rows, chunk_bytes, limits, ..LaneOptions::default() };
+        let tables = Tables::new(options, Box::new(strict.clone()));
+        let (waiting, durable) = (VecDeque::new(), Vec::new());
+        let mut run = Run { tables, strict, waiting, durable, spans_per_trace_max };
+        for (request, step) in steps.iter().enumerate() {
+            run.step(request, step);
+        }
+        while !run.waiting.is_empty() {
+            run.step(0, &Step::Commit);
+        }
+        run.step(0, &Step::Publish);
+        let n_tables = run.tables.tenants.values().map(|tenant| tenant.tables.len()).max();
+        prop_assert!(n_tables <= Some(1), "nothing waits: only the table that takes rows is left");
+    }
+}
