@@ -152,6 +152,29 @@ impl Lane {
     }
 }
 
+/// Tells the thread what the log did with a request when dropped: also if the log's thread panics
+/// and never answers, else the lane would wait for it for ever.
+struct Waiting {
+    events: mpsc::Sender<Event>,
+    tenant: Tenant,
+    ticket: Ticket,
+    is_durable: bool,
+}
+
+impl Waiting {
+    fn end(mut self, is_durable: bool) {
+        self.is_durable = is_durable;
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        let Self { ref tenant, ticket, is_durable, .. } = *self;
+        // The worker waits for every commit before it stops, so it is still there.
+        let _ = self.events.send(Event::Committed { tenant: tenant.clone(), ticket, is_durable });
+    }
+}
+
 /// The thread's side of the lane.
 struct Worker {
     tables: Tables,
@@ -254,11 +277,11 @@ impl Worker {
         };
         self.n_uncommitted += 1;
         let events = self.own_events.clone();
+        let waiting = Waiting { events, tenant, ticket, is_durable: false };
         self.log.append(vec![header, sent], move |result: Result<Position, AppendError>| {
             let is_durable = result.is_ok();
             let _ = reply.send(result.map(|_| outcome).map_err(Refusal::from));
-            // The worker waits for every commit before it stops, so it is still there.
-            let _ = events.send(Event::Committed { tenant, ticket, is_durable });
+            waiting.end(is_durable);
         });
     }
 

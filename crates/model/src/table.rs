@@ -197,6 +197,13 @@ impl TableBuilder {
         row
     }
 
+    /// Forgets that resources and scopes were written, not the rows themselves: what comes next is
+    /// judged by other limits, so equal bytes may give other rows.
+    pub fn forget_shared(&mut self) {
+        self.resources.interned.forget();
+        self.scopes.interned.forget();
+    }
+
     /// Takes back a resource or scope that turned out to be malformed half-way.
     pub fn abandon(&mut self, owner: AttributeOwner) {
         self.attributes_of(owner).0.abandon_row();
@@ -360,6 +367,7 @@ impl TableBuilder {
         self.attributes.truncate(rows);
         self.events.truncate(mark.events as usize);
         self.links.truncate(mark.links as usize);
+        self.repaired_texts = 0;
     }
 
     /// Empties the table for the next chunk and keeps its buffers, keys and experience.

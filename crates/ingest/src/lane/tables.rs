@@ -65,6 +65,8 @@ struct TenantTables {
 #[derive(Default)]
 struct Table {
     builder: TableBuilder,
+    /// Those that the resources and scopes in the builder were cut by.
+    limits: Option<Limits>,
     chunk: u32,
     durable_rows: u32,
     published_rows: u32,
@@ -155,8 +157,7 @@ impl Tables {
         tables.settle(tenant, &self.options, &mut *self.surroundings);
         let table = tables.open_table(&self.options);
         let before = table.builder.mark();
-        let decoded = decode(&body, Verdicts::Repeat(&body.refused), &mut table.builder)
-            .inspect_err(|_| table.builder.truncate(before))?;
+        let decoded = table.decode(&body, Verdicts::Repeat(&body.refused))?;
         tables.count_sizes(before);
         let ticket = self.next_ticket;
         self.next_ticket += 1;
@@ -205,12 +206,11 @@ impl Tables {
             let table = tables.open_table(&self.options);
             let before = table.builder.mark();
             let verdicts = Verdicts::Repeat(&request.body.refused);
-            match decode(&request.body, verdicts, &mut table.builder) {
+            match table.decode(&request.body, verdicts) {
                 Ok(_) => table.requests.push_back(StagedRequest { before, ..request }),
                 // It was decoded before, so it can be decoded now; should it not, its rows are
                 // missing until the next start replays them from the log.
                 Err(error) => {
-                    table.builder.truncate(before);
                     tracing::error!(%error, "a request could not be decoded again");
                 }
             }
@@ -247,10 +247,9 @@ impl Tables {
         }
         let tables = self.tenants.entry(tenant.clone()).or_default();
         tables.settle(tenant, &self.options, &mut *self.surroundings);
-        let builder = &mut tables.open_table(&self.options).builder;
-        let before = builder.mark();
-        let mut decoded =
-            decode(body, Verdicts::Judge, builder).inspect_err(|_| builder.truncate(before))?;
+        let table = tables.open_table(&self.options);
+        let before = table.builder.mark();
+        let mut decoded = table.decode(body, Verdicts::Judge)?;
         body.refused = decoded.refused.iter().map(|refused| refused.place).collect();
 
         let too_many = tables.rows_over_limit(
@@ -265,8 +264,7 @@ impl Tables {
             // The same table again, even if these rows have filled it.
             let table = tables.tables.back_mut().expect("the rows were decoded into it");
             table.builder.truncate(before);
-            decode(body, Verdicts::Repeat(&body.refused), &mut table.builder)
-                .inspect_err(|_| table.builder.truncate(before))?;
+            table.decode(body, Verdicts::Repeat(&body.refused))?;
         }
         Ok((decoded, before))
     }
@@ -394,6 +392,27 @@ impl TenantTables {
 }
 
 impl Table {
+    /// Decodes a request to the end of the table; an error leaves none of its rows there. A panic
+    /// of the decoder costs this request and nothing else.
+    fn decode(
+        &mut self,
+        body: &RequestBody,
+        verdicts: Verdicts<'_>,
+    ) -> Result<Decoded, StageError> {
+        let builder = &mut self.builder;
+        if self.limits != Some(body.limits) {
+            self.limits = Some(body.limits);
+            builder.forget_shared();
+        }
+        let before = builder.mark();
+        let decode = || otlp::decode(body.format, &body.inflated, &body.limits, verdicts, builder);
+        let result = match catch_unwind(AssertUnwindSafe(decode)) {
+            Ok(result) => result.map_err(StageError::from),
+            Err(_) => Err(StageError::DecoderPanicked),
+        };
+        result.inspect_err(|_| self.builder.truncate(before))
+    }
+
     fn is_full(&self, options: &LaneOptions) -> bool {
         self.builder.n_rows() >= options.chunk_rows
             || self.builder.value_bytes() >= options.chunk_bytes
@@ -407,20 +426,6 @@ impl Table {
             visible_rows: self.durable_rows,
             is_final,
         }
-    }
-}
-
-/// Decodes a request; a panic of the decoder costs this request and nothing else.
-fn decode(
-    body: &RequestBody,
-    verdicts: Verdicts<'_>,
-    table: &mut TableBuilder,
-) -> Result<Decoded, StageError> {
-    // What a panic leaves half written is taken back to the mark by the caller.
-    let decode = || otlp::decode(body.format, &body.inflated, &body.limits, verdicts, table);
-    match catch_unwind(AssertUnwindSafe(decode)) {
-        Ok(result) => Ok(result?),
-        Err(_) => Err(StageError::DecoderPanicked),
     }
 }
 

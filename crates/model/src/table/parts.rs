@@ -88,6 +88,11 @@ impl Interned {
         row
     }
 
+    /// Finds none of the rows again; their numbers stay taken.
+    pub(super) fn forget(&mut self) {
+        self.table.clear();
+    }
+
     pub(super) fn clear(&mut self) {
         self.table.clear();
         self.messages.clear();

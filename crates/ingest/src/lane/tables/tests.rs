@@ -3,8 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::Mutex;
 
+use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::resource::v1::Resource;
 use proptest::collection::vec;
 use proptest::prelude::*;
+use prost::Message as _;
+use suyuan_model::Chunk;
+use suyuan_wire::record::Compression;
 
 use super::super::tests::{Shown, body, submission};
 use super::*;
@@ -26,8 +32,10 @@ enum Step {
     },
     /// The log has the oldest request that waits for it.
     Commit,
-    /// The log does not have it.
-    Fail,
+    /// The log does not have one of those that wait: the oldest, or one that found its queue full.
+    Fail {
+        place: usize,
+    },
     Publish,
 }
 
@@ -38,7 +46,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => (0..4u32, any::<bool>())
             .prop_map(|(n_spans, is_long)| Step::StageMalformed { n_spans, is_long }),
         3 => Just(Step::Commit),
-        1 => Just(Step::Fail),
+        1 => (0..4usize).prop_map(|place| Step::Fail { place }),
         1 => Just(Step::Publish),
     ]
 }
@@ -128,8 +136,9 @@ impl Run {
                 self.tables.commit(&Tenant::single(), ticket);
                 self.durable.extend(names);
             }
-            Step::Fail => {
-                let Some((ticket, _)) = self.waiting.pop_front() else { return };
+            Step::Fail { place } => {
+                let place = place.min(self.waiting.len().saturating_sub(1));
+                let Some((ticket, _)) = self.waiting.remove(place) else { return };
                 self.tables.fail(&Tenant::single(), ticket);
             }
             Step::Publish => {
@@ -142,6 +151,55 @@ impl Run {
         let rows: usize = self.waiting.iter().map(|(_, names)| names.len()).sum();
         assert_eq!(self.tables.window_rows, (rows + self.durable.len()) as u64);
     }
+}
+
+/// Keeps the latest chunk.
+#[derive(Clone, Default)]
+struct Latest(Arc<Mutex<Option<Arc<Chunk>>>>);
+
+impl Surroundings for Latest {
+    fn publish(&mut self, publication: Publication) {
+        *self.0.lock().expect("not poisoned") = Some(publication.chunk);
+    }
+
+    fn trace_rows(&self, _: &Tenant, _: TraceId) -> u64 {
+        0
+    }
+
+    fn now_unix_nanos(&self) -> u64 {
+        7
+    }
+}
+
+#[test]
+fn a_resource_is_not_shared_with_requests_of_other_limits() {
+    let attribute = |key: &str| KeyValue { key: key.to_owned(), ..KeyValue::default() };
+    let mut request = ExportTraceServiceRequest::decode(body(&["1.a"])).expect("well-formed");
+    let resource =
+        Resource { attributes: vec![attribute("a"), attribute("b")], ..Resource::default() };
+    request.resource_spans[0].resource = Some(resource);
+    let inflated: Bytes = request.encode_to_vec().into();
+
+    let latest = Latest::default();
+    let mut tables = Tables::new(LaneOptions::default(), Box::new(latest.clone()));
+    let header = RecordHeader {
+        received_unix_nanos: 7,
+        tenant: Tenant::single(),
+        format: Format::OtlpProtobuf,
+        compression: Compression::None,
+        inflated_bytes: inflated.len() as u64,
+        limits: Limits { attributes_max: 1, ..Limits::default() },
+        refused: Vec::new(),
+        accepted_spans: 1,
+    };
+    tables.replay(&header, inflated.clone()).expect("well-formed");
+    let staged = tables.stage(Submission { inflated, ..submission(&[]) }).expect("well-formed");
+    tables.commit(&Tenant::single(), staged.record.expect("a span was accepted").0);
+    tables.publish_due();
+    let chunk = latest.0.lock().expect("not poisoned").clone().expect("published");
+    let n_attributes =
+        [0, 1usize].map(|row| chunk.resources.attributes.shape(chunk.resource.value(row)).len());
+    assert_eq!(n_attributes, [1, 2]);
 }
 
 proptest! {
