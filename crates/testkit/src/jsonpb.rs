@@ -10,7 +10,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList,
+    AnyValue, ArrayValue, EntityRef, InstrumentationScope, KeyValue, KeyValueList,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
@@ -272,6 +272,21 @@ fn resource(node: Node<'_>, dialect: &Dialect) -> Result<Resource, ShapeError> {
         match name {
             "attributes" => out.attributes = node.list(|node| key_value(node, dialect))?,
             "droppedAttributesCount" => out.dropped_attributes_count = node.narrow()?,
+            "entityRefs" => out.entity_refs = node.list(entity_ref)?,
+            _ => return Err(node.unknown()),
+        }
+    }
+    Ok(out)
+}
+
+fn entity_ref(node: Node<'_>) -> Result<EntityRef, ShapeError> {
+    let mut out = EntityRef::default();
+    for (name, node) in node.members()? {
+        match name {
+            "schemaUrl" => out.schema_url = node.text()?,
+            "type" => out.r#type = node.text()?,
+            "idKeys" => out.id_keys = node.list(|node| node.text())?,
+            "descriptionKeys" => out.description_keys = node.list(|node| node.text())?,
             _ => return Err(node.unknown()),
         }
     }

@@ -3,7 +3,7 @@
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use opentelemetry_proto::tonic::common::v1::{
-    AnyValue, ArrayValue, InstrumentationScope, KeyValue, KeyValueList,
+    AnyValue, ArrayValue, EntityRef, InstrumentationScope, KeyValue, KeyValueList,
 };
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link, SpanKind};
@@ -148,7 +148,12 @@ pub fn resource(service_name: &str) -> Resource {
             attribute("process.pid", value(Value::IntValue(4711))),
         ],
         dropped_attributes_count: 7,
-        entity_refs: Vec::new(),
+        entity_refs: vec![EntityRef {
+            schema_url: "https://opentelemetry.io/schemas/1.38.0".to_owned(),
+            r#type: "service".to_owned(),
+            id_keys: vec!["service.name".to_owned(), "service.namespace".to_owned()],
+            description_keys: vec!["process.pid".to_owned()],
+        }],
     }
 }
 

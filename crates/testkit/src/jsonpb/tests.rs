@@ -60,6 +60,9 @@ fn refuses_what_strict_readers_refuse() {
         assert!(error.problem.contains(problem), "{field}: {error}");
         assert!(error.path.starts_with("batches[0].scopeSpans[0].spans[0]"), "{field}: {error}");
     }
+    let entity = r#"{"batches":[{"resource":{"entityRefs":[{"type":"host","surprise":1}]}}]}"#;
+    let error = read_trace_v1(entity).expect_err("a field that entities do not have");
+    assert_eq!(error.to_string(), "batches[0].resource.entityRefs[0].surprise: no such field");
     assert!(read_trace_v2(r#"{"batches":[]}"#).is_err());
     assert!(read_trace_v1(r#"{"resourceSpans":[]}"#).is_err());
     assert!(read_trace_v2(r#"{"trace":{},"metrics":{"totalJobs":1}}"#).is_err());

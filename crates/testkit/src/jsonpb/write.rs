@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
-use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, KeyValue};
+use opentelemetry_proto::tonic::common::v1::{AnyValue, EntityRef, InstrumentationScope, KeyValue};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::{Event, Link};
 use opentelemetry_proto::tonic::trace::v1::{ResourceSpans, ScopeSpans, Span, Status};
@@ -74,6 +74,21 @@ impl Object<'_> {
         }
     }
 
+    fn texts(&mut self, name: &str, texts: &[String]) {
+        if texts.is_empty() {
+            return;
+        }
+        let out = self.member(name);
+        out.push('[');
+        for (at, text) in texts.iter().enumerate() {
+            if at > 0 {
+                out.push(',');
+            }
+            write_string(out, text);
+        }
+        out.push(']');
+    }
+
     fn list<T>(&mut self, name: &str, items: &[T], write: fn(&mut Object<'_>, &T)) {
         if !items.is_empty() {
             write_list(self.member(name), items, write);
@@ -101,6 +116,14 @@ fn resource_spans(object: &mut Object<'_>, value: &ResourceSpans) {
 fn resource(object: &mut Object<'_>, value: &Resource) {
     object.list("attributes", &value.attributes, key_value);
     object.narrow("droppedAttributesCount", value.dropped_attributes_count);
+    object.list("entityRefs", &value.entity_refs, entity_ref);
+}
+
+fn entity_ref(object: &mut Object<'_>, value: &EntityRef) {
+    object.text("schemaUrl", &value.schema_url);
+    object.text("type", &value.r#type);
+    object.texts("idKeys", &value.id_keys);
+    object.texts("descriptionKeys", &value.description_keys);
 }
 
 fn scope_spans(object: &mut Object<'_>, value: &ScopeSpans) {
