@@ -13,6 +13,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
+use suyuan_wire::otlp::RefusedReason;
 
 /// The counters of one process; a clone is a handle on the same counters.
 #[derive(Clone, Debug)]
@@ -78,13 +79,16 @@ struct ReasonLabels {
     reason: &'static str,
 }
 
+/// Why a connection is closed before its first request.
+pub(crate) const CONNECTIONS_MAX: &str = "connections_max";
+
 /// Upper bounds in seconds: from a small batch decoded to an exporter's patience of 10 s.
 const SECONDS: [f64; 14] =
     [0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 2.5, 10.0];
 
 impl Metrics {
     pub fn new() -> Self {
-        Self(Arc::new(Families {
+        let metrics = Self(Arc::new(Families {
             requests: Family::default(),
             received_bytes: Family::default(),
             inflated_bytes: Family::default(),
@@ -98,7 +102,13 @@ impl Metrics {
             request_seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             inflate_seconds: Histogram::new(SECONDS),
             decode_seconds: Histogram::new(SECONDS),
-        }))
+        }));
+        for reason in RefusedReason::LABELS {
+            metrics.refused_spans(reason, 0);
+        }
+        let closed = ReasonLabels { reason: CONNECTIONS_MAX };
+        metrics.0.refused_connections.get_or_create(&closed).inc_by(0);
+        metrics
     }
 
     /// Makes every family part of what `/metrics` shows.
@@ -214,6 +224,17 @@ impl Metrics {
 
     pub(crate) fn refused_request(&self, protocol: Protocol, reason: &'static str) {
         self.0.refused_requests.get_or_create(&RefusedRequestLabels { protocol, reason }).inc();
+    }
+
+    /// A series that begins with its first event hides that event from a rate: each is there from
+    /// the start, at zero.
+    pub(crate) fn show_refused_requests(&self, reasons: impl IntoIterator<Item = &'static str>) {
+        for reason in reasons {
+            for protocol in [Protocol::grpc, Protocol::http] {
+                let labels = RefusedRequestLabels { protocol, reason };
+                self.0.refused_requests.get_or_create(&labels).inc_by(0);
+            }
+        }
     }
 
     pub(crate) fn answered(&self, protocol: Protocol, duration: Duration) {

@@ -183,6 +183,7 @@ impl<S: Submit> Receiver<S> {
             metrics.in_flight_bytes(),
         );
         let pool = Pool::new(options.pooled_bytes_max);
+        metrics.show_refused_requests(Kind::ALL.map(|kind| kind.row().label));
         Self(Arc::new(Shared {
             lane,
             budget,

@@ -35,16 +35,16 @@ impl Metrics {
             "Traces that can be found, counted for each tenant",
             self.traces.clone(),
         );
-        registry.register("live_chunks", "Tables that hold them", self.chunks.clone());
+        registry.register("live_chunks", "Tables that hold the spans", self.chunks.clone());
         registry.register_with_unit(
             "live_resident",
-            "Finished tables in memory",
+            "Memory of finished tables; those beyond the budget are moved to scratch files",
             Unit::Bytes,
             self.resident_bytes.clone(),
         );
         registry.register_with_unit(
             "live_spilled",
-            "Finished tables in scratch files",
+            "Size of finished tables in scratch files",
             Unit::Bytes,
             self.spilled_bytes.clone(),
         );

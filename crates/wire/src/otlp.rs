@@ -66,16 +66,27 @@ pub enum RefusedReason {
 }
 
 impl RefusedReason {
+    /// Everything that [`RefusedReason::label`] says.
+    pub const LABELS: [&str; 7] = [
+        "invalid_trace_id",
+        "invalid_span_id",
+        "invalid_parent_span_id",
+        "time_out_of_range",
+        "malformed_span",
+        "trace_too_large",
+        "repeated",
+    ];
+
     /// As metrics say it.
     pub fn label(&self) -> &'static str {
         match self {
-            Self::TraceId(_) => "invalid_trace_id",
-            Self::SpanId(_) => "invalid_span_id",
-            Self::ParentSpanId(_) => "invalid_parent_span_id",
-            Self::TimeOutOfRange => "time_out_of_range",
-            Self::Malformed(_) => "malformed_span",
-            Self::TraceTooLarge => "trace_too_large",
-            Self::Repeated => "repeated",
+            Self::TraceId(_) => Self::LABELS[0],
+            Self::SpanId(_) => Self::LABELS[1],
+            Self::ParentSpanId(_) => Self::LABELS[2],
+            Self::TimeOutOfRange => Self::LABELS[3],
+            Self::Malformed(_) => Self::LABELS[4],
+            Self::TraceTooLarge => Self::LABELS[5],
+            Self::Repeated => Self::LABELS[6],
         }
     }
 }

@@ -15,6 +15,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::{Receiver, Submit, connection};
+use crate::metrics::CONNECTIONS_MAX;
 
 /// How [`serve`] ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub async fn serve<S: Submit>(
                 Err(error) => wait_out(&error).await,
                 Ok((stream, peer)) => {
                     let Ok(permit) = receiver.0.connections.clone().try_acquire_owned() else {
-                        receiver.0.metrics.refused_connection("connections_max");
+                        receiver.0.metrics.refused_connection(CONNECTIONS_MAX);
                         tracing::debug!(%peer, "connection closed: connections_max is reached");
                         continue;
                     };

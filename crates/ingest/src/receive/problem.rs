@@ -21,6 +21,7 @@ pub(super) struct Problem {
     pub(super) retry_after: Option<Duration>,
 }
 
+/// A new one belongs into [`Kind::ALL`] too.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Malformed,
@@ -79,7 +80,39 @@ const RETRY_OVERLOADED: Duration = Duration::from_secs(1);
 const RETRY_UNAVAILABLE: Duration = Duration::from_secs(5);
 const RETRY_TENANT: Duration = Duration::from_secs(60);
 
+/// `Stopping` is the last one: none is missing from the list.
+const _: () = assert!(Kind::ALL.len() == Kind::Stopping as usize + 1);
+
 impl Kind {
+    /// In the order in which they are declared.
+    pub(super) const ALL: [Self; 25] = [
+        Self::Malformed,
+        Self::Inflate,
+        Self::TenantInvalid,
+        Self::TenantMissing,
+        Self::UnknownPath,
+        Self::UnknownService,
+        Self::UnknownMethod,
+        Self::TooLarge,
+        Self::InflatedTooLarge,
+        Self::ContentType,
+        Self::ContentEncoding,
+        Self::Framing,
+        Self::NotOneMessage,
+        Self::SlowBody,
+        Self::BrokenBody,
+        Self::Deadline,
+        Self::InFlight,
+        Self::Rate,
+        Self::Overloaded,
+        Self::WindowFull,
+        Self::TooManyTenants,
+        Self::LogFull,
+        Self::LogFailed,
+        Self::DecoderFailed,
+        Self::Stopping,
+    ];
+
     pub(super) fn row(self) -> Row {
         use Code::*;
         use StatusCode as S;

@@ -175,3 +175,18 @@ async fn broken_off_body_is_not_stored() {
     assert_eq!(taken.len(), 1);
     assert_eq!(taken[0].sent, "{}");
 }
+
+/// A rate over a series that begins at one does not see its first event.
+#[tokio::test]
+async fn every_refusal_is_counted_from_zero() {
+    let server = Server::start(Options::default()).await;
+    for protocol in ["grpc", "http"] {
+        for reason in ["malformed", "log_full", "in_flight", "rate", "stopping"] {
+            server.assert_metric(&format!(
+                "suyuan_ingest_refused_requests_total{{protocol=\"{protocol}\",reason=\"{reason}\"}} 0"
+            ));
+        }
+    }
+    server.assert_metric("suyuan_ingest_refused_spans_total{reason=\"invalid_trace_id\"} 0");
+    server.assert_metric("suyuan_ingest_refused_connections_total{reason=\"connections_max\"} 0");
+}
