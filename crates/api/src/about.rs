@@ -3,8 +3,8 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
-use http::header::CONTENT_TYPE;
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderMap, StatusCode, Uri};
 use prometheus_client::encoding::text::encode;
 use serde_json::json;
 
@@ -63,13 +63,23 @@ pub(crate) async fn ready(State(state): State<ApiState>) -> Response {
     }
 }
 
-pub(crate) async fn metrics(State(state): State<ApiState>) -> Result<Response, ApiError> {
+/// In OpenMetrics. A client that does not ask for it by name, such as a browser, hears that it is
+/// plain text, and shows it instead of saving it.
+pub(crate) async fn metrics(
+    State(state): State<ApiState>,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
     let mut text = String::new();
     if let Err(error) = encode(&mut text, &state.registry) {
         tracing::error!(%error, "metrics cannot be written");
         return Err(ApiError::Internal);
     }
-    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    let accept = headers.get(ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let content_type = if accept.contains("application/openmetrics-text") {
+        "application/openmetrics-text; version=1.0.0; charset=utf-8"
+    } else {
+        "text/plain; version=0.0.4; charset=utf-8"
+    };
     Ok(([(CONTENT_TYPE, content_type)], text).into_response())
 }
 
@@ -116,7 +126,16 @@ fn status_text(page: &str, state: &ApiState) -> Option<String> {
     })
 }
 
-pub(crate) async fn not_found() -> Response {
+pub(crate) async fn not_found(uri: Uri) -> Response {
+    // Grafana shows this text to whoever searched.
+    const TO_COME: [&str; 3] = ["/api/search", "/api/v2/search", "/api/metrics"];
+    if TO_COME.iter().any(|path| uri.path().starts_with(path)) {
+        return plain_text(
+            StatusCode::NOT_FOUND,
+            "search and trace metrics are not served yet: a trace is found by its id, at \
+             /api/v2/traces/{id}\n",
+        );
+    }
     plain_text(
         StatusCode::NOT_FOUND,
         "nothing is served at this path: / lists what is. Traces are received on other ports, \

@@ -109,6 +109,12 @@ async fn errors_are_plain_text_with_a_hint() {
         404 text/plain; charset=utf-8
         nothing is served at this path: / lists what is. Traces are received on other ports, OTLP over gRPC on 4317 and over HTTP on 4318
     "#]]).await;
+    for path in ["/api/search?q=%7B%7D", "/api/v2/search/tags", "/api/metrics/query_range"] {
+        check(path, expect![[r#"
+            404 text/plain; charset=utf-8
+            search and trace metrics are not served yet: a trace is found by its id, at /api/v2/traces/{id}
+        "#]]).await;
+    }
     let server = Server::new();
     let request = Request::post("/api/echo").body(Body::empty()).expect("a request");
     let answer = server.send(request).await;
@@ -139,6 +145,22 @@ async fn metrics_count_requests_by_route_and_status() {
     .assert_eq(&counted.join("\n"));
     assert!(answer.text().contains("suyuan_api_request_duration_seconds_bucket{"));
     assert!(answer.text().ends_with("# EOF\n"));
+}
+
+#[tokio::test]
+async fn metrics_are_plain_text_to_whoever_does_not_ask_for_openmetrics() {
+    let server = Server::new();
+    for (accept, content_type) in [
+        ("", "text/plain; version=0.0.4; charset=utf-8"),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", "text/plain; version=0.0.4; charset=utf-8"),
+        (
+            "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;version=0.0.4;q=0.3",
+            "application/openmetrics-text; version=1.0.0; charset=utf-8",
+        ),
+    ] {
+        let answer = server.get_with("/metrics", &[("accept", accept)]).await;
+        assert_eq!(answer.header("content-type"), content_type, "{accept}");
+    }
 }
 
 #[tokio::test]
