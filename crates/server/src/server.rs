@@ -28,7 +28,7 @@ use tokio::task::spawn_blocking;
 use crate::config::{Config, effective_toml};
 use crate::doors::{self, Addresses, Door, DoorError};
 use crate::lock::{DirectoryLock, LockError, lock};
-use log_metrics::LogMetrics;
+use log_metrics::{LogMetrics, NotServed};
 use process_metrics::ProcessMetrics;
 use service::Service;
 
@@ -97,12 +97,13 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let (log, recovered) = open_log(config).await?;
     let metrics = Metrics::new();
     let readiness = Readiness::not_yet("reading the log");
-    let registry = registry(&store, &log, &metrics);
+    let not_served = NotServed::default();
+    let registry = registry(&store, &log, &not_served, &metrics);
     let answering = answer(config, doors.http, registry, &store, &readiness);
 
     let surroundings = LaneSurroundings { store: store.clone(), _lock: lock };
     let replay = Replay::new(lane_options(config), surroundings, metrics.clone());
-    let lane = match read_log(config, log, recovered, replay, &readiness).await {
+    let lane = match read_log(config, log, recovered, replay, &readiness, &not_served).await {
         Ok(lane) => lane,
         Err(error) => {
             answering.stop().await;
@@ -175,10 +176,10 @@ async fn open_log(config: &Config) -> Result<(Log, Recovered), StartError> {
     spawn_blocking(open).await.map_err(StartError::Panicked)?
 }
 
-fn registry(store: &Store, log: &Log, metrics: &Metrics) -> Registry {
+fn registry(store: &Store, log: &Log, not_served: &NotServed, metrics: &Metrics) -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(ProcessMetrics));
-    registry.register_collector(Box::new(LogMetrics::new(log.stats_reader())));
+    registry.register_collector(Box::new(LogMetrics::new(log.stats_reader(), not_served.clone())));
     store.register(&mut registry);
     metrics.register(&mut registry);
     registry
@@ -224,11 +225,12 @@ async fn read_log(
     recovered: Recovered,
     replay: Replay,
     readiness: &Readiness,
+    not_served: &NotServed,
 ) -> Result<Lane, StartError> {
     let path = config.server.data_dir.join(LOG_FOLDER);
-    let readiness = readiness.clone();
+    let (readiness, not_served) = (readiness.clone(), not_served.clone());
     let read = move || {
-        let replay = replay::replay(replay, recovered, &readiness)
+        let replay = replay::replay(replay, recovered, &readiness, &not_served)
             .map_err(|error| StartError::Replay { path, error })?;
         replay.start(log).map_err(StartError::Thread)
     };

@@ -43,6 +43,10 @@ async fn a_damaged_record_is_set_aside_and_its_neighbours_are_served() {
         }
         let damaged = client.trace(&trace_id(DAMAGED), Form::V2Protobuf).await.unwrap();
         assert_eq!(damaged, None);
+        assert_eq!(client.metric("suyuan_log_damaged_places", &[]).await, Ok(1.0));
+        let bytes = client.metric("suyuan_log_damaged_bytes", &[]).await.unwrap();
+        assert!(bytes >= mark(DAMAGED).len() as f64, "{bytes}");
+        assert_eq!(client.metric("suyuan_log_quarantined_records", &[]).await, Ok(0.0));
         let again = client.send(&sample(DAMAGED + 100), Protocol::Grpc, Compression::None).await;
         again.expect("a server with a damaged past takes new requests");
         let (status, said) = server.terminate().await;

@@ -1,6 +1,8 @@
 //! The log's numbers on `/metrics`, as `suyuan_log_...`.
 
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
@@ -8,33 +10,59 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
-use suyuan_wal::{FSYNC_BUCKETS_SECONDS, Stats, StatsReader};
+use suyuan_wal::{Damage, FSYNC_BUCKETS_SECONDS, ReplayReport, Stats, StatsReader};
 
 /// Reads the log's counters when somebody asks.
-pub(super) struct LogMetrics(StatsReader);
+pub(super) struct LogMetrics {
+    stats: StatsReader,
+    not_served: NotServed,
+}
+
+/// What start-up found in the log and cannot serve; all zero until the log has been read.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NotServed(Arc<Parts>);
+
+#[derive(Debug, Default)]
+struct Parts {
+    damaged_places: AtomicU64,
+    damaged_bytes: AtomicU64,
+    quarantined_records: AtomicU64,
+}
+
+impl NotServed {
+    /// `recovered`: the damage that was found when the log was opened, before its replay.
+    pub(super) fn set(&self, recovered: &[Damage], report: &ReplayReport) {
+        let recovered_bytes: u64 = recovered.iter().map(|damage| damage.bytes).sum();
+        let Parts { damaged_places, damaged_bytes, quarantined_records } = &*self.0;
+        damaged_places.store(recovered.len() as u64 + report.damages, Relaxed);
+        damaged_bytes.store(recovered_bytes.saturating_add(report.damage_bytes), Relaxed);
+        let set_aside = report.quarantined.len() + report.skipped.len();
+        quarantined_records.store(set_aside as u64, Relaxed);
+    }
+}
 
 impl LogMetrics {
-    pub(super) fn new(stats: StatsReader) -> Self {
-        Self(stats)
+    pub(super) fn new(stats: StatsReader, not_served: NotServed) -> Self {
+        Self { stats, not_served }
     }
 }
 
 impl fmt::Debug for LogMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("LogMetrics").field(&self.0.stats()).finish()
+        f.debug_tuple("LogMetrics").field(&self.stats.stats()).field(&self.not_served).finish()
     }
 }
 
 impl Collector for LogMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let stats = self.0.stats();
+        let stats = self.stats.stats();
         for (name, help, unit, value) in counters(&stats) {
             let counter = ConstCounter::new(value);
             let metric =
                 encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Counter)?;
             counter.encode(metric)?;
         }
-        for (name, help, unit, value) in gauges(&stats) {
+        for (name, help, unit, value) in gauges(&stats, &self.not_served.0) {
             let gauge = ConstGauge::new(value);
             let metric = encoder.encode_descriptor(name, help, unit.as_ref(), MetricType::Gauge)?;
             gauge.encode(metric)?;
@@ -53,11 +81,30 @@ fn counters(stats: &Stats) -> [Row; 2] {
     ]
 }
 
-fn gauges(stats: &Stats) -> [Row; 3] {
+fn gauges(stats: &Stats, not_served: &Parts) -> [Row; 6] {
+    let Parts { damaged_places, damaged_bytes, quarantined_records } = not_served;
     [
         ("suyuan_log_segments", "Files of the log.", None, stats.segments),
         ("suyuan_log_disk", "What these files take.", Some(Unit::Bytes), stats.disk_bytes),
         ("suyuan_log_queue", "Waiting for the disk.", Some(Unit::Bytes), stats.queue_bytes),
+        (
+            "suyuan_log_damaged_places",
+            "Places where the last start found the log damaged.",
+            None,
+            damaged_places.load(Relaxed),
+        ),
+        (
+            "suyuan_log_damaged",
+            "What these places cover; a file that is gone counts none.",
+            Some(Unit::Bytes),
+            damaged_bytes.load(Relaxed),
+        ),
+        (
+            "suyuan_log_quarantined_records",
+            "Records in log/quarantine that the last start did not serve.",
+            None,
+            quarantined_records.load(Relaxed),
+        ),
     ]
 }
 
@@ -97,11 +144,9 @@ fn encode_fsyncs(encoder: &mut DescriptorEncoder<'_>, stats: &Stats) -> fmt::Res
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use expect_test::expect;
     use prometheus_client::registry::Registry;
-    use suyuan_wal::{LocalDisk, Options};
+    use suyuan_wal::{DamageKind, LocalDisk, Options, Position};
 
     use super::*;
 
@@ -117,7 +162,10 @@ mod tests {
         };
         let (log, _) = suyuan_wal::open(Arc::new(disk), options).unwrap();
         let mut registry = Registry::default();
-        registry.register_collector(Box::new(LogMetrics::new(log.stats_reader())));
+        registry.register_collector(Box::new(LogMetrics::new(
+            log.stats_reader(),
+            NotServed::default(),
+        )));
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         expect![[r##"
@@ -139,6 +187,16 @@ mod tests {
             # TYPE suyuan_log_queue_bytes gauge
             # UNIT suyuan_log_queue_bytes bytes
             suyuan_log_queue_bytes 0
+            # HELP suyuan_log_damaged_places Places where the last start found the log damaged.
+            # TYPE suyuan_log_damaged_places gauge
+            suyuan_log_damaged_places 0
+            # HELP suyuan_log_damaged_bytes What these places cover; a file that is gone counts none.
+            # TYPE suyuan_log_damaged_bytes gauge
+            # UNIT suyuan_log_damaged_bytes bytes
+            suyuan_log_damaged_bytes 0
+            # HELP suyuan_log_quarantined_records Records in log/quarantine that the last start did not serve.
+            # TYPE suyuan_log_quarantined_records gauge
+            suyuan_log_quarantined_records 0
             # HELP suyuan_log_failures Requests the log did not take, by reason.
             # TYPE suyuan_log_failures counter
             suyuan_log_failures_total{reason="disk_full"} 0
@@ -168,5 +226,24 @@ mod tests {
             suyuan_log_fsync_seconds_bucket{le="+Inf"} 0
             # EOF
         "##]].assert_eq(&text);
+    }
+
+    #[test]
+    fn what_is_not_served_is_the_sum_of_opening_and_replay() {
+        let damage =
+            |bytes| Damage { segment: 1, offset: 0, bytes, kind: DamageKind::RecordHeader };
+        let position = |offset| Position { segment: 1, offset };
+        let report = ReplayReport {
+            quarantined: vec![(position(8), "unreadable".to_owned())],
+            skipped: vec![position(16), position(24)],
+            damages: 2,
+            damage_bytes: 300,
+            ..ReplayReport::default()
+        };
+        let not_served = NotServed::default();
+        not_served.set(&[damage(4096)], &report);
+        let Parts { damaged_places, damaged_bytes, quarantined_records } = &*not_served.0;
+        let found = [damaged_places, damaged_bytes, quarantined_records];
+        assert_eq!(found.map(|number| number.load(Relaxed)), [3, 4396, 3]);
     }
 }

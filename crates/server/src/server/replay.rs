@@ -10,6 +10,7 @@ use suyuan_api::Readiness;
 use suyuan_ingest::Replay;
 use suyuan_wal::{Position, Recovered, ReplayError, ReplayReport, Verdict};
 
+use super::log_metrics::NotServed;
 use crate::progress::Progress;
 use crate::quantity::{grouped, rounded_bytes};
 
@@ -20,6 +21,7 @@ pub(super) fn replay(
     mut replay: Replay,
     mut recovered: Recovered,
     readiness: &Readiness,
+    not_served: &NotServed,
 ) -> Result<Replay, ReplayError> {
     let started_at = Instant::now();
     let bytes_total = recovered.bytes_total();
@@ -44,7 +46,8 @@ pub(super) fn replay(
         }
     })?;
     drop(progress);
-    report_replay(&report);
+    not_served.set(&recovered.damage, &report);
+    report_replay(&recovered, &report);
     if bytes_total == 0 {
         return Ok(replay);
     }
@@ -72,7 +75,7 @@ fn report_recovery(recovered: &Recovered) {
     }
 }
 
-fn report_replay(report: &ReplayReport) {
+fn report_replay(recovered: &Recovered, report: &ReplayReport) {
     for damage in report.damage.iter().take(REASONS_SAID_MAX) {
         tracing::error!(%damage, "the log is damaged; copied to log/quarantine, the rest is served");
     }
@@ -82,13 +85,15 @@ fn report_replay(report: &ReplayReport) {
     for reason in report.not_set_aside.iter().take(REASONS_SAID_MAX) {
         tracing::error!(reason, "could not write to log/quarantine");
     }
-    if report.damages > 0 || !report.quarantined.is_empty() || !report.skipped.is_empty() {
+    let damages = recovered.damage.len() as u64 + report.damages;
+    if damages > 0 || !report.quarantined.is_empty() || !report.skipped.is_empty() {
         tracing::warn!(
-            damaged_places = report.damages,
+            damaged_places = damages,
             damaged_bytes = report.damage_bytes,
             set_aside_now = report.quarantined.len(),
             set_aside_before = report.skipped.len(),
-            "parts of the log are not served: see `suyuan wal inspect`"
+            "parts of the log are damaged or not served: see `suyuan wal inspect`, and \
+             suyuan_log_damaged_bytes and suyuan_log_quarantined_records on /metrics"
         );
     }
 }
