@@ -24,7 +24,6 @@ use crate::progress::Progress;
 use crate::quantity::{counted, grouped, parse_duration, rounded_bytes};
 use crate::server::{self, Running, StartError};
 use crate::signals::Signals;
-use crate::terminal::harmless;
 
 const REDRAW_INTERVAL: Duration = Duration::from_millis(250);
 /// What was acknowledged is visible long before this is over.
@@ -232,18 +231,12 @@ fn recommendation(example: &Example, running: &Running, shown: Shown) -> String 
     let http = reachable(running.addresses().http);
     let id = example.trace_id;
     let command = format!("{} trace {id}{}", program(), server_flag(http));
-    let what = format!(
-        "{}, {}: {}",
-        counted(example.n_spans as u64, "span"),
-        counted(example.n_errors as u64, "error"),
-        harmless(&example.name)
-    );
     match shown {
         Shown::Nothing => format!(
-            "\nTry   {command}\n      ({what})\n      curl http://{http}/api/v2/traces/{id}\n      \
+            "\nTry   {command}\n      ({example})\n      curl http://{http}/api/v2/traces/{id}\n      \
              curl http://{http}/metrics\n\n"
         ),
-        Shown::First | Shown::Failed => format!("Try   {command}\n      ({what})\n\n"),
+        Shown::First | Shown::Failed => format!("Try   {command}\n      ({example})\n\n"),
     }
 }
 

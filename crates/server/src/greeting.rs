@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::doors::{Addresses, reachable};
 
 /// Where `suyuan trace` asks when it is not told.
-const DEFAULT_SERVER: &str = "127.0.0.1:3200";
+pub(crate) const DEFAULT_SERVER: &str = "127.0.0.1:3200";
 
 /// The first lines on stdout. The last one is for programs: it stands there when the server
 /// answers, and names the addresses in use.

@@ -22,8 +22,8 @@ use crate::signals::Signals;
 /// with exit code 0; a second one ends at once.
 #[derive(Debug, Args)]
 #[command(after_help = "\
-Environment: SUYUAN_LOG=info,suyuan_wal=debug says what is logged on stderr (RUST_LOG is read when it
-is not set), SUYUAN_LOG_FORMAT=json how.
+Environment: SUYUAN_LOG=info,suyuan_wal=debug says what is logged on stderr (without it RUST_LOG
+does), SUYUAN_LOG_FORMAT=json how.
 
 Example:
   suyuan serve

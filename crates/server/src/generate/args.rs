@@ -14,7 +14,7 @@ use super::folder::FolderOptions;
 use super::{Compression, Options, Patience, Protocol};
 use crate::quantity::parse_duration;
 
-/// Writes the traces of an invented shop to an OTLP endpoint, or into a folder
+/// Write the traces of an invented shop to an OTLP endpoint, or into a folder
 ///
 /// The shop has two gateways, two dozen services, databases and queues; it errs, it is slow, it tries
 /// again. The same seed gives the same traces. At the end a report says what was acknowledged,
@@ -61,10 +61,10 @@ pub struct GenerateArgs {
     /// Spans in a request at most; a request leaves after 200 ms in any case
     #[arg(long, value_name = "SPANS", default_value_t = 512, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
     batch: u32,
-    /// Looks sampled traces up by id once they are acknowledged, and measures when they are visible
+    /// Look sampled traces up by id once they are acknowledged, and measure when they are visible
     #[arg(long, value_name = "URL", num_args = 0..=1, default_missing_value = "http://127.0.0.1:3200")]
     verify: Option<String>,
-    /// Writes request files and truth.json into this folder instead of sending
+    /// Write request files and truth.json into this folder instead of sending
     #[arg(long, value_name = "DIR", conflicts_with_all = ["verify", "duration"])]
     out: Option<PathBuf>,
     /// With --out: the time that the spans are spread over
@@ -73,7 +73,7 @@ pub struct GenerateArgs {
     /// With --out: when the spans end, in seconds since 1970 [default: now]
     #[arg(long, value_name = "UNIX_SECONDS", requires = "out")]
     end: Option<u64>,
-    /// Prints the report as JSON
+    /// Print the report as JSON
     #[arg(long)]
     json: bool,
 }

@@ -10,9 +10,11 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::tally::{Counts, Latencies, Tally};
+use super::tally::{Counts, Example, Latencies, Tally};
+use super::target::endpoint_uri;
 use super::{Options, Protocol};
-use crate::quantity::{grouped, rounded_bytes};
+use crate::greeting::{DEFAULT_SERVER, program};
+use crate::quantity::{counted, grouped, rounded_bytes};
 
 /// The end of a run. Durations are in milliseconds where the name says so.
 #[derive(Debug, Serialize)]
@@ -40,6 +42,18 @@ pub struct Report {
     /// What the server said about refusals.
     pub reasons: BTreeMap<String, u64>,
     pub verified: Option<Verified>,
+    /// A trace that was acknowledged wholly.
+    pub example: Option<Suggestion>,
+}
+
+/// What to look at now.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Suggestion {
+    pub trace_id: String,
+    /// Its size and its name.
+    pub what: String,
+    /// How it is drawn; without `--verify` nobody said where a server on another machine answers.
+    pub command: String,
 }
 
 /// Quantiles in milliseconds.
@@ -111,6 +125,7 @@ impl Report {
             answers: tally.answers(),
             reasons: tally.reasons(),
             verified,
+            example: tally.example().map(|example| Suggestion::new(&example, options)),
         }
     }
 
@@ -138,30 +153,33 @@ impl Report {
         let mut line = |label: &str, what: std::fmt::Arguments<'_>| {
             writeln!(text, "{label:<14}{what}").expect("a String takes everything");
         };
-        let (sent, acknowledged) = (grouped(self.spans_sent), grouped(self.spans_acknowledged));
+        let sent = counted(self.spans_sent, "span");
         line("endpoint", format_args!("{} ({})", self.endpoint, self.protocol.name()));
-        line("sent", format_args!("{sent} spans of {} traces", grouped(self.traces)));
+        line("sent", format_args!("{sent} of {}", counted(self.traces, "trace")));
         line(
             "acknowledged",
             format_args!(
-                "{acknowledged} spans in {} requests, {}",
-                grouped(self.requests),
+                "{} in {}, {}",
+                counted(self.spans_acknowledged, "span"),
+                counted(self.requests, "request"),
                 rounded_bytes(self.bytes)
             ),
         );
-        line("refused", format_args!("{} spans", grouped(self.spans_refused)));
-        line("failed", format_args!("{} spans", grouped(self.spans_failed)));
+        line("refused", format_args!("{}", counted(self.spans_refused, "span")));
+        line("failed", format_args!("{}", counted(self.spans_failed, "span")));
         line("retries", format_args!("{}", grouped(self.retries)));
         line(
             "throughput",
             format_args!(
-                "{} spans/s for {:.1} s, the last traces ended {:.1} s later",
+                "{} spans/s for {:.1} s{}",
                 grouped(self.spans_per_second as u64),
                 self.seconds_open,
-                self.seconds - self.seconds_open
+                ended_later(self.seconds - self.seconds_open)
             ),
         );
-        line("latency", format_args!("{}", self.latency_ms));
+        if self.requests > 0 {
+            line("latency", format_args!("{}", self.latency_ms));
+        }
         for (status, n) in &self.answers {
             line("answers", format_args!("{} x {status}", grouped(*n)));
         }
@@ -172,8 +190,8 @@ impl Report {
             line(
                 "looked up",
                 format_args!(
-                    "{} traces: {} found whole, {} missing, {} wrong",
-                    grouped(verified.traces),
+                    "{}: {} found whole, {} missing, {} wrong",
+                    counted(verified.traces, "trace"),
                     grouped(verified.traces_found),
                     grouped(verified.traces_missing),
                     grouped(verified.traces_wrong)
@@ -184,8 +202,51 @@ impl Report {
                 line("", format_args!("{example}"));
             }
         }
+        if let Some(Suggestion { command, what, .. }) = &self.example {
+            line("try", format_args!("{command}"));
+            line("", format_args!("({what})"));
+        }
         text
     }
+}
+
+/// Traces that had begun are brought to their end after the last one began.
+fn ended_later(seconds: f64) -> String {
+    const WORTH_SAYING_S: f64 = 0.05;
+    if seconds < WORTH_SAYING_S {
+        return String::new();
+    }
+    format!(", the last traces ended {seconds:.1} s later")
+}
+
+impl Suggestion {
+    fn new(example: &Example, options: &Options) -> Self {
+        let trace_id = example.trace_id.to_string();
+        let command = format!("{} trace {trace_id}{}", program(), flags(options));
+        Self { trace_id, what: example.to_string(), command }
+    }
+}
+
+/// What `suyuan trace` must be told to find what these options sent.
+pub(super) fn flags(options: &Options) -> String {
+    let mut flags = match &options.verify {
+        Some(server) if server.trim_end_matches('/') == format!("http://{DEFAULT_SERVER}") => {
+            String::new()
+        }
+        Some(server) => format!(" --server {server}"),
+        None if is_on_this_machine(&options.endpoint) => String::new(),
+        None => " --server <its address>".to_owned(),
+    };
+    let is_tenant = |name: &str| name.eq_ignore_ascii_case("X-Scope-OrgID");
+    if let Some((_, tenant)) = options.headers.iter().find(|(name, _)| is_tenant(name)) {
+        flags.push_str(&format!(" --tenant {tenant}"));
+    }
+    flags
+}
+
+fn is_on_this_machine(endpoint: &str) -> bool {
+    let Ok(uri) = endpoint_uri(endpoint, "") else { return false };
+    matches!(uri.host(), Some("127.0.0.1" | "localhost" | "[::1]"))
 }
 
 impl std::fmt::Display for Latency {
@@ -199,9 +260,9 @@ impl std::fmt::Display for Latency {
 pub(super) fn progress_line(counts: &Counts, elapsed: Duration) -> String {
     let rate = counts.spans_acknowledged as f64 / elapsed.as_secs_f64().max(0.001);
     let mut line = format!(
-        "{} traces, {} spans acknowledged, {} spans/s",
-        grouped(counts.traces),
-        grouped(counts.spans_acknowledged),
+        "{}, {} acknowledged, {} spans/s",
+        counted(counts.traces, "trace"),
+        counted(counts.spans_acknowledged, "span"),
         grouped(rate as u64),
     );
     for (n, what) in [

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 use suyuan_ids::TraceId;
 
 use super::follow::Followed;
+use crate::quantity::counted;
+use crate::terminal::harmless;
 
 const REASONS_MAX: usize = 32;
 
@@ -76,6 +78,14 @@ pub struct Example {
     pub name: String,
     pub n_spans: usize,
     pub n_errors: usize,
+}
+
+impl std::fmt::Display for Example {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let spans = counted(self.n_spans as u64, "span");
+        let errors = counted(self.n_errors as u64, "error");
+        write!(f, "{spans}, {errors}: {}", harmless(&self.name))
+    }
 }
 
 impl Tally {

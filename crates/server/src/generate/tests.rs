@@ -66,6 +66,8 @@ async fn every_span_arrives_once_over_every_protocol() {
 
             let what = format!("{protocol:?} {compression:?}: {report:?}");
             assert!(report.is_whole(), "{what}");
+            let example = report.example.as_ref().expect("a trace was acknowledged");
+            assert!(report.text().contains(&format!("trace {}", example.trace_id)), "{what}");
             assert!(report.spans_sent >= 2_000, "{what}");
             assert_eq!(report.spans_acknowledged, report.spans_sent, "{what}");
             assert_eq!(received.spans.len() as u64, report.spans_acknowledged, "{what}");
@@ -384,19 +386,35 @@ fn the_report_is_for_people() {
     let report = Report::new(&options, &tally, sending, Some(verified));
     expect![[r#"
         endpoint      http://127.0.0.1:4318 (http/protobuf)
-        sent          1,000 spans of 1 traces
-        acknowledged  997 spans in 1 requests, 4.0 KiB
+        sent          1,000 spans of 1 trace
+        acknowledged  997 spans in 1 request, 4.0 KiB
         refused       3 spans
         failed        0 spans
         retries       0
-        throughput    498 spans/s for 2.0 s, the last traces ended 0.0 s later
+        throughput    498 spans/s for 2.0 s
         latency       p50 1.2 ms, p90 1.2 ms, p99 1.2 ms, max 1.2 ms
         answers       1 x 200
         because       1 x trace has too many spans
-        looked up     1 traces: 1 found whole, 0 missing, 0 wrong
+        looked up     1 trace: 1 found whole, 0 missing, 0 wrong
         visible after p50 0.0 ms, p90 0.0 ms, p99 0.0 ms, max 0.0 ms
     "#]]
     .assert_eq(&report.text());
-    expect!["1 traces, 997 spans acknowledged, 498 spans/s, 3 spans refused"]
+    expect!["1 trace, 997 spans acknowledged, 498 spans/s, 3 spans refused"]
         .assert_eq(&report::progress_line(&tally.counts(), Duration::from_secs(2)));
+}
+
+#[test]
+fn the_suggestion_says_where_to_look() {
+    let check = |endpoint: &str, verify: Option<&str>, headers: &[(&str, &str)], expected: &str| {
+        let mut options = options(endpoint.to_owned(), Protocol::HttpProtobuf);
+        options.verify = verify.map(str::to_owned);
+        options.headers = headers.iter().map(|&(k, v)| (k.to_owned(), v.to_owned())).collect();
+        assert_eq!(report::flags(&options), expected, "{endpoint} {verify:?}");
+    };
+    check("http://127.0.0.1:4318", None, &[], "");
+    check("localhost:4317", None, &[], "");
+    check("http://127.0.0.1:4318", Some("http://127.0.0.1:3200"), &[], "");
+    check("http://127.0.0.1:4318", Some("http://[::1]:3300"), &[], " --server http://[::1]:3300");
+    check("http://collector:4318", None, &[], " --server <its address>");
+    check("http://127.0.0.1:4318", None, &[("x-scope-orgid", "a")], " --tenant a");
 }

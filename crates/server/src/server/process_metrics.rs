@@ -1,7 +1,7 @@
 //! The process itself on `/metrics`, under the names that every Prometheus dashboard knows.
 //!
-//! In: `/proc/self`, where there is one. Out: memory, CPU time, open files. A system without it
-//! shows none of these, rather than zeros.
+//! In: `/proc/self`, where there is one. Out: which version it is, memory, CPU time, start, open
+//! files. A system without `/proc` shows no numbers, rather than zeros.
 
 use std::fmt;
 use std::fs;
@@ -11,6 +11,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::Unit;
 
 /// Reads the process's numbers when somebody asks.
@@ -19,9 +20,12 @@ pub(super) struct ProcessMetrics;
 
 impl Collector for ProcessMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let (name, help) = ("suyuan_build", "Which version runs.");
+        let metric = encoder.encode_descriptor(name, help, None, MetricType::Info)?;
+        Info::new([("version", env!("CARGO_PKG_VERSION"))]).encode(metric)?;
         let memory = [
             ("process_resident_memory", "Memory of the process in RAM.", "VmRSS:"),
-            ("process_resident_memory_peak", "The most it ever was.", "VmHWM:"),
+            ("process_resident_memory_peak", "The most memory in RAM it ever had.", "VmHWM:"),
         ];
         let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
         for (name, help, label) in memory {
@@ -35,6 +39,12 @@ impl Collector for ProcessMetrics {
             let unit = Some(&Unit::Seconds);
             let metric = encoder.encode_descriptor(name, help, unit, MetricType::Counter)?;
             ConstCounter::new(seconds).encode(metric)?;
+        }
+        if let Some(seconds) = start_unix_seconds() {
+            let (name, help) = ("process_start_time", "When the process started, since 1970.");
+            let unit = Some(&Unit::Seconds);
+            let metric = encoder.encode_descriptor(name, help, unit, MetricType::Gauge)?;
+            ConstGauge::new(seconds).encode(metric)?;
         }
         if let Ok(files) = fs::read_dir("/proc/self/fd") {
             let (name, help) = ("process_open_fds", "Open files and sockets.");
@@ -52,12 +62,24 @@ fn status_bytes(status: &str, label: &str) -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
-/// Fields 14 and 15 of `/proc/self/stat`, counted behind the name, which may hold blanks.
+/// Time in user and in system mode, fields 14 and 15.
 fn cpu_seconds() -> Option<f64> {
+    Some(stat_seconds(14)? + stat_seconds(15)?)
+}
+
+/// Field 22 counts from when the machine was started.
+fn start_unix_seconds() -> Option<f64> {
+    let stat = fs::read_to_string("/proc/stat").ok()?;
+    let booted_at = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
+    Some(booted_at.trim().parse::<f64>().ok()? + stat_seconds(22)?)
+}
+
+/// A field of `/proc/self/stat` that holds clock ticks. Fields are counted from 1 and found behind
+/// the second one, a name that may hold blanks.
+fn stat_seconds(field: usize) -> Option<f64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
     let (_, fields) = stat.rsplit_once(')')?;
-    let ticks: u64 =
-        fields.split_whitespace().skip(11).take(2).map(|field| field.parse().unwrap_or(0u64)).sum();
+    let ticks: u64 = fields.split_whitespace().nth(field - 3)?.parse().ok()?;
     Some(ticks as f64 / rustix::param::clock_ticks_per_second() as f64)
 }
 
@@ -77,7 +99,9 @@ mod tests {
             "process_resident_memory_bytes ",
             "process_resident_memory_peak_bytes ",
             "process_cpu_seconds_total ",
+            "process_start_time_seconds ",
             "process_open_fds ",
+            concat!("suyuan_build_info{version=\"", env!("CARGO_PKG_VERSION"), "\"} "),
         ] {
             let value = text.lines().find_map(|line| line.strip_prefix(name)).unwrap();
             assert!(value.parse::<f64>().is_ok_and(|value| value >= 0.0), "{name}{value}");
