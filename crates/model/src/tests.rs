@@ -1,5 +1,7 @@
 //! Rows in, rows out: what the table keeps, and what it forgets when told to.
 
+mod random;
+
 use super::*;
 use AttributeOwner::{Event, Resource, Span};
 
