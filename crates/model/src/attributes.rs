@@ -152,6 +152,10 @@ struct ColumnBuilder {
 }
 
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "most columns are text: a box would cost a hop a value"
+)]
 enum ValuesBuilder {
     Empty,
     String(StringsBuilder),
