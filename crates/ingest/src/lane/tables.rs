@@ -120,7 +120,14 @@ impl Tables {
             limits,
             refused: Vec::new(),
         };
-        let (decoded, before) = self.decode_new(&tenant, &mut body)?;
+        let is_known = self.tenants.contains_key(&tenant);
+        let result = self.decode_new(&tenant, &mut body);
+        let has_spans = matches!(&result, Ok((decoded, _)) if decoded.accepted_spans > 0);
+        if !is_known && !has_spans {
+            // Who sends nothing that is kept takes no tenant's place.
+            self.tenants.remove(&tenant);
+        }
+        let (decoded, before) = result?;
         if decoded.accepted_spans == 0 {
             return Ok(Staged { decoded, record: None });
         }

@@ -152,6 +152,25 @@ fn limits_on_tenants_and_rows_refuse_with_the_number() {
     assert!(matches!(tables.stage(submission(&["1.c"])), Err(StageError::WindowFull { rows: 2 })));
 }
 
+#[test]
+fn a_tenant_is_one_who_sent_a_span_that_was_kept() {
+    let options = LaneOptions { tenants_max: 1, ..LaneOptions::default() };
+    let mut tables = Tables::new(options, Box::new(Shown::default()));
+    let of = |tenant: &str, submission| Submission {
+        tenant: Tenant::parse(tenant).expect("valid"),
+        ..submission
+    };
+    let malformed = Submission { inflated: Bytes::from_static(b"x"), ..submission(&[]) };
+    assert!(matches!(tables.stage(of("a", malformed)), Err(StageError::Malformed(_))));
+    let refused = tables.stage(of("b", submission(&["0.bad id"]))).expect("well-formed");
+    assert_eq!(refused.decoded.accepted_spans, 0);
+    assert!(tables.stage(of("c", submission(&["1.a"]))).is_ok());
+    assert!(matches!(
+        tables.stage(of("d", submission(&["1.a"]))),
+        Err(StageError::TooManyTenants { .. })
+    ));
+}
+
 #[tokio::test]
 async fn what_was_answered_is_replayed_to_the_same_rows_under_other_limits() {
     let folder = tempfile::tempdir().expect("a folder");
