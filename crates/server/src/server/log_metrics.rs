@@ -77,7 +77,12 @@ type Row = (&'static str, &'static str, Option<Unit>, u64);
 fn counters(stats: &Stats) -> [Row; 2] {
     [
         ("suyuan_log_records", "Requests that are durable in the log.", None, stats.records),
-        ("suyuan_log_written", "Bytes of these requests.", Some(Unit::Bytes), stats.bytes),
+        (
+            "suyuan_log_written",
+            "Bytes of requests that are durable in the log.",
+            Some(Unit::Bytes),
+            stats.bytes,
+        ),
     ]
 }
 
@@ -85,8 +90,18 @@ fn gauges(stats: &Stats, not_served: &Parts) -> [Row; 6] {
     let Parts { damaged_places, damaged_bytes, quarantined_records } = not_served;
     [
         ("suyuan_log_segments", "Files of the log.", None, stats.segments),
-        ("suyuan_log_disk", "What these files take.", Some(Unit::Bytes), stats.disk_bytes),
-        ("suyuan_log_queue", "Waiting for the disk.", Some(Unit::Bytes), stats.queue_bytes),
+        (
+            "suyuan_log_disk",
+            "What the files of the log take on the disk.",
+            Some(Unit::Bytes),
+            stats.disk_bytes,
+        ),
+        (
+            "suyuan_log_queue",
+            "Requests that wait to be written to the log.",
+            Some(Unit::Bytes),
+            stats.queue_bytes,
+        ),
         (
             "suyuan_log_damaged_places",
             "Places where the last start found the log damaged.",
@@ -95,7 +110,7 @@ fn gauges(stats: &Stats, not_served: &Parts) -> [Row; 6] {
         ),
         (
             "suyuan_log_damaged",
-            "What these places cover; a file that is gone counts none.",
+            "What the damaged places cover; a file that is gone counts none.",
             Some(Unit::Bytes),
             damaged_bytes.load(Relaxed),
         ),

@@ -37,6 +37,8 @@ pub(super) enum FetchError {
     Foreign { server: String, reason: String },
     #[error("{server} answered nothing for {seconds} s", seconds = SILENCE_MAX.as_secs())]
     Silent { server: String },
+    #[error("{server} keeps tenants apart ({reason}): name yours with --tenant")]
+    TenantMissing { server: String, reason: String },
     #[error("{server} answered {status}: {reason}")]
     Refused { server: String, status: StatusCode, reason: String },
     #[error("the answer of {server} broke off: {reason}")]
@@ -75,11 +77,12 @@ pub(super) async fn trace_json(
     if status.is_success() {
         return body(server, answer.into_body()).await;
     }
-    Err(FetchError::Refused {
-        server: server.to_owned(),
-        status,
-        reason: reason(server, answer.into_body()).await?,
-    })
+    let reason = reason(server, answer.into_body()).await?;
+    let server = server.to_owned();
+    if status == StatusCode::UNAUTHORIZED && tenant.is_none() {
+        return Err(FetchError::TenantMissing { server, reason });
+    }
+    Err(FetchError::Refused { server, status, reason })
 }
 
 fn request(

@@ -26,25 +26,25 @@ fn a_new_log_shows_every_number() {
         # HELP suyuan_log_records Requests that are durable in the log.
         # TYPE suyuan_log_records counter
         suyuan_log_records_total 0
-        # HELP suyuan_log_written_bytes Bytes of these requests.
+        # HELP suyuan_log_written_bytes Bytes of requests that are durable in the log.
         # TYPE suyuan_log_written_bytes counter
         # UNIT suyuan_log_written_bytes bytes
         suyuan_log_written_bytes_total 0
         # HELP suyuan_log_segments Files of the log.
         # TYPE suyuan_log_segments gauge
         suyuan_log_segments 0
-        # HELP suyuan_log_disk_bytes What these files take.
+        # HELP suyuan_log_disk_bytes What the files of the log take on the disk.
         # TYPE suyuan_log_disk_bytes gauge
         # UNIT suyuan_log_disk_bytes bytes
         suyuan_log_disk_bytes 0
-        # HELP suyuan_log_queue_bytes Waiting for the disk.
+        # HELP suyuan_log_queue_bytes Requests that wait to be written to the log.
         # TYPE suyuan_log_queue_bytes gauge
         # UNIT suyuan_log_queue_bytes bytes
         suyuan_log_queue_bytes 0
         # HELP suyuan_log_damaged_places Places where the last start found the log damaged.
         # TYPE suyuan_log_damaged_places gauge
         suyuan_log_damaged_places 0
-        # HELP suyuan_log_damaged_bytes What these places cover; a file that is gone counts none.
+        # HELP suyuan_log_damaged_bytes What the damaged places cover; a file that is gone counts none.
         # TYPE suyuan_log_damaged_bytes gauge
         # UNIT suyuan_log_damaged_bytes bytes
         suyuan_log_damaged_bytes 0

@@ -61,6 +61,15 @@ async fn a_refusal_is_told_with_its_reason() {
 }
 
 #[tokio::test]
+async fn who_names_no_tenant_hears_how_to_name_one() {
+    let (address, _) =
+        server("HTTP/1.1 401 Unauthorized\r\ncontent-length: 10\r\n\r\nno org id\n").await;
+    let asked = trace_json(&address, TraceId::parse("1f").unwrap(), None).await;
+    expect!["SERVER keeps tenants apart (no org id): name yours with --tenant"]
+        .assert_eq(&asked.unwrap_err().to_string().replace(&address, "SERVER"));
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_is_no_trace() {
     check(
         "HTTP/1.1 200 OK\r\ncontent-length: 99\r\n\r\n{}",
