@@ -270,6 +270,11 @@ impl AttributesBuilder {
             .copied()
     }
 
+    /// How many keys and types it knows.
+    pub(crate) fn n_columns(&self) -> usize {
+        self.columns.len()
+    }
+
     /// How many attributes the row being written has so far.
     pub(crate) fn current_len(&self) -> usize {
         self.current.len()

@@ -112,6 +112,8 @@ pub struct TableBuilder {
     scopes: ScopesBuilder,
     /// Bytes of text and binary values pushed since the last clear; taken back rows included.
     value_bytes: usize,
+    /// Columns whose memory is part of `value_bytes`, or was there before this chunk.
+    n_columns_counted: usize,
     repaired_texts: u64,
 }
 
@@ -322,6 +324,9 @@ impl TableBuilder {
         self.scope.push(head.scope);
         self.attributes.finish_row();
         self.value_bytes += head.name.len() + head.status_message.len() + SPAN_BYTES;
+        let n_columns = self.n_columns();
+        self.value_bytes += n_columns.saturating_sub(self.n_columns_counted) * COLUMN_BYTES;
+        self.n_columns_counted = n_columns;
         for is_valid in valid {
             self.count_repair(is_valid);
         }
@@ -385,6 +390,13 @@ impl TableBuilder {
         self.resources.clear();
         self.scopes.clear();
         self.value_bytes = 0;
+        self.n_columns_counted = self.n_columns();
+    }
+
+    fn n_columns(&self) -> usize {
+        self.attributes.n_columns()
+            + self.events.attributes.n_columns()
+            + self.links.attributes.n_columns()
     }
 
     /// Copies all finished rows into an immutable table.
@@ -464,3 +476,5 @@ const SPAN_BYTES: usize = 80;
 const EVENT_BYTES: usize = 24;
 const LINK_BYTES: usize = 40;
 const ATTRIBUTE_BYTES: usize = 8;
+/// What a key of its own takes before it has values.
+const COLUMN_BYTES: usize = 512;

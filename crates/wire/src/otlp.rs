@@ -61,19 +61,22 @@ pub enum RefusedReason {
     TimeOutOfRange,
     Malformed(Malformed),
     TraceTooLarge,
+    /// The request's spans before it take many times the memory of its bytes.
+    TooMuchMemory,
     /// It was refused when the request came.
     Repeated,
 }
 
 impl RefusedReason {
     /// Everything that [`RefusedReason::label`] says.
-    pub const LABELS: [&str; 7] = [
+    pub const LABELS: [&str; 8] = [
         "invalid_trace_id",
         "invalid_span_id",
         "invalid_parent_span_id",
         "time_out_of_range",
         "malformed_span",
         "trace_too_large",
+        "too_much_memory",
         "repeated",
     ];
 
@@ -86,7 +89,8 @@ impl RefusedReason {
             Self::TimeOutOfRange => Self::LABELS[3],
             Self::Malformed(_) => Self::LABELS[4],
             Self::TraceTooLarge => Self::LABELS[5],
-            Self::Repeated => Self::LABELS[6],
+            Self::TooMuchMemory => Self::LABELS[6],
+            Self::Repeated => Self::LABELS[7],
         }
     }
 }
@@ -99,6 +103,9 @@ impl fmt::Display for RefusedReason {
             Self::ParentSpanId(error) => write!(f, "parent_span_id: {error}"),
             Self::TimeOutOfRange => f.write_str("start or end time is beyond the year 2262"),
             Self::Malformed(error) => write!(f, "span {error}"),
+            Self::TooMuchMemory => {
+                f.write_str("the request takes too much memory: too many keys or empty events")
+            }
             Self::TraceTooLarge => f.write_str("trace has more spans than are allowed"),
             Self::Repeated => f.write_str("refused when it was received"),
         }

@@ -372,3 +372,27 @@ fn messages_in_parts_are_merged_and_a_resource_may_stand_behind_its_spans() {
     let keys: Vec<&str> = chunk.resources.attributes.row(row).map(|(key, _)| key).collect();
     assert_eq!(keys, ["a", "b"]);
 }
+
+#[test]
+fn spans_after_too_much_memory_are_refused_and_those_before_are_kept() {
+    let empty_events = [0x5a, 0].repeat(1_024);
+    let span = |n: u8| [&[0x0a, 16][..], &[n; 16], &[0x12, 8], &[n; 8], &empty_events].concat();
+    let spans = (0..2_000u32).map(|n| span((n % 255) as u8 + 1));
+    let mut writer = crate::protobuf::Writer::new();
+    writer.message(1, |w| w.message(2, |w| spans.for_each(|span| w.bytes(2, &span))));
+    let body = writer.into_bytes();
+    let mut table = TableBuilder::default();
+    let judged =
+        decode(Format::OtlpProtobuf, &body, &Limits::default(), Verdicts::Judge, &mut table)
+            .unwrap();
+    assert!((500..1_500).contains(&judged.accepted_spans), "{}", judged.accepted_spans);
+    assert!(table.value_bytes() < 5 * body.len() + (4 << 20));
+    let places: Vec<u32> = judged.refused.iter().map(|refused| refused.place).collect();
+    assert_eq!(judged.refused[0].reason.label(), "too_much_memory");
+
+    let mut again = TableBuilder::default();
+    let repeat = Verdicts::Repeat(&places);
+    let repeated =
+        decode(Format::OtlpProtobuf, &body, &Limits::default(), repeat, &mut again).unwrap();
+    assert_eq!(repeated.accepted_spans, judged.accepted_spans);
+}

@@ -29,6 +29,12 @@ const DROPPED_LINKS: u32 = 14 << 3;
 const STATUS: u32 = delimited(15);
 const FLAGS: u32 = 16 << 3 | 5;
 
+/// What a byte of a request may become in the table: requests of real spans stay below 2, one of
+/// empty events or of a new key for every value goes to 12 and 75.
+const TABLE_BYTES_PER_BYTE_MAX: usize = 4;
+/// What any request may take, however small.
+const TABLE_BYTES_FREE: usize = 4 << 20;
+
 const fn delimited(number: u32) -> u32 {
     number << 3 | 2
 }
@@ -39,7 +45,11 @@ pub(super) fn request(
     verdicts: Verdicts<'_>,
     table: &mut TableBuilder,
 ) -> Result<Decoded, RequestError> {
-    let mut walk = Walk { limits, verdicts, table, place: 0, decoded: Decoded::default() };
+    let table_bytes_max = table.value_bytes()
+        + TABLE_BYTES_FREE
+        + body.len().saturating_mul(TABLE_BYTES_PER_BYTE_MAX);
+    let decoded = Decoded::default();
+    let mut walk = Walk { limits, verdicts, table, table_bytes_max, place: 0, decoded };
     let mut reader = Reader::new(body);
     while let Some(field) = reader.next_field().map_err(at("request"))? {
         if field.number == 1 {
@@ -59,6 +69,8 @@ struct Walk<'a> {
     limits: &'a Limits,
     verdicts: Verdicts<'a>,
     table: &'a mut TableBuilder,
+    /// What the table may take when it has this request; the spans after that are refused.
+    table_bytes_max: usize,
     /// The next span's place in the request.
     place: u32,
     decoded: Decoded,
@@ -160,6 +172,9 @@ impl Walk<'_> {
         let verdict = match self.verdicts {
             Verdicts::Repeat(refused) if refused.binary_search(&place).is_ok() => {
                 Err(RefusedReason::Repeated)
+            }
+            Verdicts::Judge if self.table.value_bytes() > self.table_bytes_max => {
+                Err(RefusedReason::TooMuchMemory)
             }
             _ => self.span_row(message, resource, scope),
         };
