@@ -162,6 +162,7 @@ impl TableBuilder {
     ) -> u32 {
         let resources = &mut self.resources;
         let row = resources.interned.add(message, schema_url);
+        self.value_bytes += message.len() + SHARED_BYTES;
         let is_valid = resources.schema_url.push(schema_url);
         resources.dropped_attributes.push(row, dropped_attributes);
         push_binary(&mut resources.entity_refs, entity_refs);
@@ -186,6 +187,7 @@ impl TableBuilder {
     ) -> u32 {
         let scopes = &mut self.scopes;
         let row = scopes.interned.add(message, schema_url);
+        self.value_bytes += message.len() + SHARED_BYTES;
         let valid = [
             scopes.name.push(name),
             scopes.version.push(version),
@@ -476,5 +478,7 @@ const SPAN_BYTES: usize = 80;
 const EVENT_BYTES: usize = 24;
 const LINK_BYTES: usize = 40;
 const ATTRIBUTE_BYTES: usize = 8;
+/// A resource or scope, which is kept twice: as received and as a row.
+const SHARED_BYTES: usize = 256;
 /// What a key of its own takes before it has values.
 const COLUMN_BYTES: usize = 512;

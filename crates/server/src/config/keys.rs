@@ -93,7 +93,7 @@ pub const KEYS: &[Key] = &[
         what: "Largest request as sent; above it the answer is 413 or RESOURCE_EXHAUSTED.",
         why: "A Collector with large batches needs more; a public door less.",
         flag: None,
-        slot: Slot::Bytes(|config| &mut config.otlp.body_bytes_max, 1 << 10..=1 << 30),
+        slot: Slot::Bytes(|config| &mut config.otlp.body_bytes_max, 1 << 10..=512 << 20),
     },
     Key {
         section: "otlp",
@@ -101,7 +101,7 @@ pub const KEYS: &[Key] = &[
         what: "Largest request after decompression; inflating stops there.",
         why: "It guards memory against compressed bombs, so it goes with the memory there is.",
         flag: None,
-        slot: Slot::Bytes(|config| &mut config.otlp.inflated_bytes_max, 1 << 10..=1 << 30),
+        slot: Slot::Bytes(|config| &mut config.otlp.inflated_bytes_max, 1 << 10..=512 << 20),
     },
     Key {
         section: "otlp",

@@ -77,7 +77,7 @@ fn bad_values_are_refused_with_what_to_write() {
     );
     check(
         "[otlp]\nbody_bytes_max = \"2 GiB\"",
-        expect!["suyuan.toml:2: `otlp.body_bytes_max` = 2 GiB is above the most, 1 GiB"],
+        expect!["suyuan.toml:2: `otlp.body_bytes_max` = 2 GiB is above the most, 512 MiB"],
     );
     check(
         "[otlp]\nbody_bytes_max = -1",

@@ -396,3 +396,26 @@ fn spans_after_too_much_memory_are_refused_and_those_before_are_kept() {
         decode(Format::OtlpProtobuf, &body, &Limits::default(), repeat, &mut again).unwrap();
     assert_eq!(repeated.accepted_spans, judged.accepted_spans);
 }
+
+#[test]
+fn resources_take_memory_only_for_spans_that_are_let_in() {
+    let resource = |n: u32| ResourceSpans {
+        resource: Some(opentelemetry_proto::tonic::resource::v1::Resource {
+            attributes: vec![text("n", &n.to_string())],
+            ..Default::default()
+        }),
+        ..ResourceSpans::default()
+    };
+    let nothing_but_resources =
+        ExportTraceServiceRequest { resource_spans: (0..1_000).map(resource).collect() };
+    let body = nothing_but_resources.encode_to_vec();
+    let (decoded, chunk) = decode_with(&Limits::default(), &body);
+    assert_eq!((decoded.accepted_spans, chunk.resources.schema_url.len()), (0, 0));
+
+    let mut refused_between = request(vec![Span { span_id: vec![], ..span(1) }, span(2)]);
+    refused_between.resource_spans.push(resource(7));
+    refused_between.resource_spans.extend(request(vec![span(3)]).resource_spans);
+    let (_, chunk) = decode_with(&Limits::default(), &refused_between.encode_to_vec());
+    assert_eq!(names(&chunk), ["span 2", "span 3"]);
+    assert_eq!(chunk.resources.schema_url.len(), 1, "both have the empty resource");
+}

@@ -76,6 +76,13 @@ struct Walk<'a> {
     decoded: Decoded,
 }
 
+/// A resource or scope: what it says, and its row once a span of it was let in.
+struct Shared<'m> {
+    message: &'m [u8],
+    schema_url: &'m [u8],
+    row: Option<u32>,
+}
+
 impl Walk<'_> {
     /// The resource is looked for first: it may stand behind the spans.
     fn resource_spans(&mut self, message: &[u8]) -> Result<(), RequestError> {
@@ -88,18 +95,22 @@ impl Walk<'_> {
                 _ => {}
             }
         }
-        let resource = self.resource(resource.bytes(), schema_url).map_err(at("resource"))?;
+        let mut resource = Shared { message: resource.bytes(), schema_url, row: None };
         let mut reader = Reader::new(message);
         while let Some(field) = reader.next_field().map_err(at("resource_spans"))? {
             // 1000 is where OTLP 0.15 to 0.18 kept `instrumentation_library_spans`.
             if field.number == 2 || field.number == 1000 {
-                self.scope_spans(field.bytes().map_err(at("scope_spans"))?, resource)?;
+                self.scope_spans(field.bytes().map_err(at("scope_spans"))?, &mut resource)?;
             }
         }
         Ok(())
     }
 
-    fn scope_spans(&mut self, message: &[u8], resource: u32) -> Result<(), RequestError> {
+    fn scope_spans(
+        &mut self,
+        message: &[u8],
+        resource: &mut Shared<'_>,
+    ) -> Result<(), RequestError> {
         let (mut scope, mut schema_url) = (Merged::default(), &b""[..]);
         let mut reader = Reader::new(message);
         while let Some(field) = reader.next_field().map_err(at("scope_spans"))? {
@@ -109,11 +120,11 @@ impl Walk<'_> {
                 _ => {}
             }
         }
-        let scope = self.scope(scope.bytes(), schema_url).map_err(at("scope"))?;
+        let mut scope = Shared { message: scope.bytes(), schema_url, row: None };
         let mut reader = Reader::new(message);
         while let Some(field) = reader.next_field().map_err(at("scope_spans"))? {
             if field.number == 2 {
-                self.span(field.bytes().map_err(at("span"))?, resource, scope);
+                self.span(field.bytes().map_err(at("span"))?, resource, &mut scope)?;
             }
         }
         Ok(())
@@ -166,7 +177,12 @@ impl Walk<'_> {
         Ok(self.table.finish_scope(message, schema_url, name, version, dropped))
     }
 
-    fn span(&mut self, message: &[u8], resource: u32, scope: u32) {
+    fn span(
+        &mut self,
+        message: &[u8],
+        resource: &mut Shared<'_>,
+        scope: &mut Shared<'_>,
+    ) -> Result<(), RequestError> {
         let place = self.place;
         self.place += 1;
         let verdict = match self.verdicts {
@@ -176,7 +192,11 @@ impl Walk<'_> {
             Verdicts::Judge if self.table.value_bytes() > self.table_bytes_max => {
                 Err(RefusedReason::TooMuchMemory)
             }
-            _ => self.span_row(message, resource, scope),
+            _ => {
+                let resource = self.row_of(resource, Self::resource).map_err(at("resource"))?;
+                let scope = self.row_of(scope, Self::scope).map_err(at("scope"))?;
+                self.span_row(message, resource, scope)
+            }
         };
         match verdict {
             Ok(()) => self.decoded.accepted_spans += 1,
@@ -185,6 +205,22 @@ impl Walk<'_> {
                 self.decoded.refused.push(RefusedSpan { place, reason });
             }
         }
+        Ok(())
+    }
+
+    /// Only a span that is let in gives its resource and scope a row: a request of nothing but
+    /// resources takes no memory, neither now nor at every replay.
+    fn row_of(
+        &mut self,
+        shared: &mut Shared<'_>,
+        add: fn(&mut Self, &[u8], &[u8]) -> Result<u32, Malformed>,
+    ) -> Result<u32, Malformed> {
+        if let Some(row) = shared.row {
+            return Ok(row);
+        }
+        let row = add(self, shared.message, shared.schema_url)?;
+        shared.row = Some(row);
+        Ok(row)
     }
 
     fn span_row(&mut self, message: &[u8], resource: u32, scope: u32) -> Result<(), RefusedReason> {
