@@ -206,3 +206,17 @@ impl Random {
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % bound
     }
 }
+
+/// What the fuzzer starts from, what it once found among it.
+#[test]
+fn the_kept_corpus() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz/corpus/otlp_protobuf");
+    let mut n_bodies = 0;
+    for entry in std::fs::read_dir(corpus).expect("the corpus is part of the checkout") {
+        let path = entry.expect("readable").path();
+        let body = std::fs::read(&path).expect("readable");
+        assert_eq!(judge(&body), Ok(()), "{}", path.display());
+        n_bodies += 1;
+    }
+    assert!(n_bodies >= 2, "the corpus holds {n_bodies} bodies");
+}

@@ -83,6 +83,9 @@ struct Shared<'m> {
     row: Option<u32>,
 }
 
+/// Gives a message and its schema URL a row.
+type AddShared<W> = fn(&mut W, &[u8], &[u8]) -> Result<u32, Malformed>;
+
 impl Walk<'_> {
     /// The resource is looked for first: it may stand behind the spans.
     fn resource_spans(&mut self, message: &[u8]) -> Result<(), RequestError> {
@@ -210,11 +213,7 @@ impl Walk<'_> {
 
     /// Only a span that is let in gives its resource and scope a row: a request of nothing but
     /// resources takes no memory, neither now nor at every replay.
-    fn row_of(
-        &mut self,
-        shared: &mut Shared<'_>,
-        add: fn(&mut Self, &[u8], &[u8]) -> Result<u32, Malformed>,
-    ) -> Result<u32, Malformed> {
+    fn row_of(&mut self, shared: &mut Shared<'_>, add: AddShared<Self>) -> Result<u32, Malformed> {
         if let Some(row) = shared.row {
             return Ok(row);
         }

@@ -249,5 +249,6 @@ fn has_old_scope_spans(body: &[u8]) -> bool {
 
 /// Indexes into a table of strings belong to profiles; in a span they mean nothing to us.
 fn has_string_index(request: &ExportTraceServiceRequest) -> bool {
-    format!("{request:?}").contains("StringValueStrindex")
+    let shown = format!("{request:?}").replace("key_strindex: 0", "");
+    shown.contains("StringValueStrindex") || shown.contains("key_strindex: ")
 }
