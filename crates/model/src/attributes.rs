@@ -92,32 +92,6 @@ impl AttributeColumn {
     }
 }
 
-/// A value that is no text; text goes its own way, for it may have to be repaired.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum RawValue<'a> {
-    Empty,
-    Bool(bool),
-    Int(i64),
-    Double(f64),
-    Bytes(&'a [u8]),
-    Array(&'a [u8]),
-    Map(&'a [u8]),
-}
-
-impl RawValue<'_> {
-    fn value_type(&self) -> ValueType {
-        match self {
-            Self::Empty => ValueType::Empty,
-            Self::Bool(_) => ValueType::Bool,
-            Self::Int(_) => ValueType::Int,
-            Self::Double(_) => ValueType::Double,
-            Self::Bytes(_) => ValueType::Bytes,
-            Self::Array(_) => ValueType::Array,
-            Self::Map(_) => ValueType::Map,
-        }
-    }
-}
-
 /// A builder that has met more keys than this starts anew after the chunk, so that keys which are
 /// never seen again do not stay in memory.
 const COLUMNS_KEPT_MAX: usize = 4_096;
@@ -182,9 +156,10 @@ impl Default for AttributesBuilder {
 }
 
 impl AttributesBuilder {
-    /// Adds an attribute to the row being written. Returns false if the key had to be repaired.
+    /// Adds an attribute that is no text to the row being written: text may have to be repaired, so
+    /// it goes through [`Self::push_string`]. Returns false if the key had to be repaired.
     #[must_use]
-    pub(crate) fn push(&mut self, row: u32, key: &[u8], value: RawValue<'_>) -> bool {
+    pub(crate) fn push(&mut self, row: u32, key: &[u8], value: ValueRef<'_>) -> bool {
         let (column, key_is_valid) = self.column(row, key, value.value_type());
         column.values.push(value);
         key_is_valid
@@ -395,20 +370,22 @@ impl ValuesBuilder {
         }
     }
 
-    fn push(&mut self, value: RawValue<'_>) {
+    fn push(&mut self, value: ValueRef<'_>) {
         match (self, value) {
-            (Self::Int(values), RawValue::Int(value)) => values.push(value),
-            (Self::Bool(values), RawValue::Bool(value)) => values.push(value),
-            (Self::Double(values), RawValue::Double(value)) => values.push(value),
+            (Self::Int(values), ValueRef::Int(value)) => values.push(value),
+            (Self::Bool(values), ValueRef::Bool(value)) => values.push(value),
+            (Self::Double(values), ValueRef::Double(value)) => values.push(value),
             (
                 Self::Binary { ends, bytes },
-                RawValue::Bytes(value) | RawValue::Array(value) | RawValue::Map(value),
+                ValueRef::Bytes(value) | ValueRef::Array(value) | ValueRef::Map(value),
             ) => {
                 bytes.extend_from_slice(value);
                 ends.push(bytes.len() as i32);
             }
-            (Self::Empty, RawValue::Empty) => {}
-            _ => unreachable!("a column is found by the type of its values"),
+            (Self::Empty, ValueRef::Empty) => {}
+            _ => unreachable!(
+                "a column is found by the type of its values, and text is pushed apart"
+            ),
         }
     }
 

@@ -13,10 +13,11 @@ use arrow_array::{FixedSizeBinaryArray, UInt64Array};
 use arrow_buffer::{BooleanBuffer, Buffer, NullBuffer, ScalarBuffer};
 
 use self::parts::{EventsBuilder, LinksBuilder, ResourcesBuilder, ScopesBuilder, push_binary};
-use crate::attributes::{AttributesBuilder, RawValue};
+use crate::attributes::AttributesBuilder;
 use crate::chunk::Chunk;
 use crate::columns::{SparseCountsBuilder, SparseStringsBuilder};
 use crate::strings::StringsBuilder;
+use crate::value::ValueRef;
 
 /// The parts of a span that occur once.
 #[derive(Clone, Copy, Debug, Default)]
@@ -221,36 +222,36 @@ impl TableBuilder {
     }
 
     pub fn push_bool(&mut self, owner: AttributeOwner, key: &[u8], value: bool) {
-        self.push(owner, key, RawValue::Bool(value));
+        self.push(owner, key, ValueRef::Bool(value));
     }
 
     pub fn push_int(&mut self, owner: AttributeOwner, key: &[u8], value: i64) {
-        self.push(owner, key, RawValue::Int(value));
+        self.push(owner, key, ValueRef::Int(value));
     }
 
     pub fn push_double(&mut self, owner: AttributeOwner, key: &[u8], value: f64) {
-        self.push(owner, key, RawValue::Double(value));
+        self.push(owner, key, ValueRef::Double(value));
     }
 
     pub fn push_bytes(&mut self, owner: AttributeOwner, key: &[u8], bytes: &[u8]) {
         self.value_bytes += bytes.len();
-        self.push(owner, key, RawValue::Bytes(bytes));
+        self.push(owner, key, ValueRef::Bytes(bytes));
     }
 
     /// `message`: an encoded `ArrayValue`.
     pub fn push_array(&mut self, owner: AttributeOwner, key: &[u8], message: &[u8]) {
         self.value_bytes += message.len();
-        self.push(owner, key, RawValue::Array(message));
+        self.push(owner, key, ValueRef::Array(message));
     }
 
     /// `message`: an encoded `KeyValueList`.
     pub fn push_map(&mut self, owner: AttributeOwner, key: &[u8], message: &[u8]) {
         self.value_bytes += message.len();
-        self.push(owner, key, RawValue::Map(message));
+        self.push(owner, key, ValueRef::Map(message));
     }
 
     pub fn push_empty(&mut self, owner: AttributeOwner, key: &[u8]) {
-        self.push(owner, key, RawValue::Empty);
+        self.push(owner, key, ValueRef::Empty);
     }
 
     /// How many attributes were pushed to what is being written.
@@ -434,7 +435,7 @@ impl TableBuilder {
         }
     }
 
-    fn push(&mut self, owner: AttributeOwner, key: &[u8], value: RawValue<'_>) {
+    fn push(&mut self, owner: AttributeOwner, key: &[u8], value: ValueRef<'_>) {
         let (attributes, row) = self.attributes_of(owner);
         let is_valid = attributes.push(row, key, value);
         self.value_bytes += ATTRIBUTE_BYTES;

@@ -141,9 +141,7 @@ impl Tables {
             refused: body.refused.clone(),
             accepted_spans: decoded.accepted_spans,
         };
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        self.keep_staged(&tenant, StagedRequest { ticket, before, body }, decoded.accepted_spans);
+        let ticket = self.keep_staged(&tenant, before, body, decoded.accepted_spans);
         Ok(Staged { decoded, record: Some((ticket, header.encode().into())) })
     }
 
@@ -166,9 +164,7 @@ impl Tables {
         let before = table.builder.mark();
         let decoded = table.decode(&body, Verdicts::Repeat(&body.refused))?;
         tables.count_sizes(before);
-        let ticket = self.next_ticket;
-        self.next_ticket += 1;
-        self.keep_staged(tenant, StagedRequest { ticket, before, body }, decoded.accepted_spans);
+        let ticket = self.keep_staged(tenant, before, body, decoded.accepted_spans);
         self.commit(tenant, ticket);
         Ok(())
     }
@@ -276,12 +272,22 @@ impl Tables {
         Ok((decoded, before))
     }
 
-    fn keep_staged(&mut self, tenant: &Tenant, request: StagedRequest, n_rows: u64) {
+    /// Remembers the request whose rows end the tenant's open table, and names it.
+    fn keep_staged(
+        &mut self,
+        tenant: &Tenant,
+        before: Mark,
+        body: RequestBody,
+        n_rows: u64,
+    ) -> Ticket {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
         let tables = self.tenants.entry(tenant.clone()).or_default();
         if let Some(table) = tables.tables.back_mut() {
-            table.requests.push_back(request);
+            table.requests.push_back(StagedRequest { ticket, before, body });
             self.window_rows += n_rows;
         }
+        ticket
     }
 }
 
