@@ -1,0 +1,1 @@
+//! Reads rows of columns out of a Parquet file.

@@ -1,0 +1,1 @@
+//! Writes a Parquet file, row group by row group.

@@ -1,0 +1,1 @@
+//! Whether a block may hold a trace id.

@@ -1,0 +1,1 @@
+//! Which attribute becomes a column of its own, and which goes to the overflow.

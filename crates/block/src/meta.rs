@@ -1,0 +1,1 @@
+//! What is known of a block without opening its files.

@@ -1,0 +1,1 @@
+//! Counts of spans by time cell, service, name, kind and status.

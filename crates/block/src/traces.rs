@@ -1,0 +1,1 @@
+//! One row for each trace of a block.

@@ -1,0 +1,1 @@
+//! Columns of a block back to a chunk.
