@@ -1,0 +1,3 @@
+//! What gets a column, and in which order keys stand.
+
+use super::*;
