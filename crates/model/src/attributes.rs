@@ -63,8 +63,12 @@ impl AttributeTable {
 
     /// The columns of a row, in the order received.
     pub fn shape(&self, row: u32) -> &[u32] {
-        let shape = self.shape_of_row.value(row as usize) as usize;
-        let (start, end) = (self.shape_ends[shape], self.shape_ends[shape + 1]);
+        self.shape_columns_of(self.shape_of_row.value(row as usize))
+    }
+
+    /// The columns of a shape, in order. Of a shape that no row has, they may be anything.
+    pub fn shape_columns_of(&self, shape: u32) -> &[u32] {
+        let (start, end) = (self.shape_ends[shape as usize], self.shape_ends[shape as usize + 1]);
         &self.shape_columns[start as usize..end as usize]
     }
 
