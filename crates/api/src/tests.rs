@@ -7,7 +7,7 @@ use expect_test::{Expect, expect};
 use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use prometheus_client::registry::Registry;
-use suyuan_model::{AttributeOwner, Publication, SpanHead, TableBuilder, Tenant};
+use suyuan_model::{AttributeOwner, Publication, SpanHead, TableBuilder, Tenant, UnixNanosRange};
 use suyuan_store::Store;
 use tower::ServiceExt;
 
@@ -89,6 +89,7 @@ impl Server {
             chunk_number,
             chunk: Arc::new(table.freeze()),
             visible_rows: names.len() as u32,
+            received_unix_nanos: UnixNanosRange::of(0),
             is_final: false,
         });
     }

@@ -11,12 +11,17 @@
 //!                 └───────────── publish what is durable <─────────┘
 //! ```
 //!
+//! A window is cut at an exact place of the log: new requests wait in the thread until the log has
+//! answered the earlier ones, and every row so far is published before the first one after it.
+//!
 //! Replay goes through the same tables, so it gives the same rows.
 
 mod replay;
 mod tables;
 mod trace_sizes;
 
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -28,7 +33,7 @@ use suyuan_model::{Publication, Tenant};
 use suyuan_wal::{AppendError, Log, Position};
 use suyuan_wire::otlp::RefusedReason;
 use suyuan_wire::record::{Compression, Format, Limits};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use self::tables::{StageError, Staged, Tables, Ticket};
 use crate::Metrics;
@@ -110,32 +115,81 @@ impl Default for LaneOptions {
 pub trait Surroundings: Send + 'static {
     /// Takes a chunk; called in order, on one thread.
     fn publish(&mut self, publication: Publication);
+    /// Ends the window: what was published since the last cut is all of the records from there to
+    /// `log_end`, and what is published from now on is numbered from chunk 0 and stands at or after
+    /// `log_end`. Nothing if there was no record since the last cut.
+    fn cut(&mut self, log_end: Option<Position>);
     /// How many visible spans a trace has.
     fn trace_rows(&self, tenant: &Tenant, trace_id: TraceId) -> u64;
     /// Nanoseconds since 1970.
     fn now_unix_nanos(&self) -> u64;
+    /// How long a request shall wait before it is taken: zero, but for a store that falls behind.
+    /// Asked with every request, on the same thread as `publish`.
+    fn pressure(&self) -> Duration;
 }
+
+/// The longest wait that surroundings can ask for: exporters give up after 10 s.
+const PRESSURE_MAX: Duration = Duration::from_secs(5);
 
 /// A handle on the lane; clones are handles on the same one.
 #[derive(Clone)]
 pub struct Lane {
     events: mpsc::Sender<Event>,
+    shared: Arc<Shared>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
+    ended: watch::Receiver<()>,
+}
+
+/// What handles and thread tell each other beside events.
+#[derive(Default)]
+struct Shared {
+    /// A cut was asked for and has not begun.
+    is_cut_due: AtomicBool,
+    /// What the surroundings asked for last.
+    pressure_nanos: AtomicU64,
 }
 
 enum Event {
-    Submit { submission: Submission, reply: oneshot::Sender<Result<Outcome, Refusal>> },
-    Committed { tenant: Tenant, ticket: Ticket, is_durable: bool },
+    Submit {
+        submission: Submission,
+        reply: oneshot::Sender<Result<Outcome, Refusal>>,
+    },
+    /// The log has answered: with where the record ends, or nothing if it does not have it.
+    Committed {
+        tenant: Tenant,
+        ticket: Ticket,
+        record_end: Option<Position>,
+    },
+    Cut,
     Stop,
 }
 
 impl Lane {
-    /// Hands a request over and waits until the log has it on disk.
+    /// Hands a request over and waits until the log has it on disk. Under pressure it waits first.
     pub async fn submit(&self, submission: Submission) -> Result<Outcome, Refusal> {
+        let pressure = Duration::from_nanos(self.shared.pressure_nanos.load(Ordering::Relaxed));
+        if !pressure.is_zero() {
+            tokio::time::sleep(pressure).await;
+        }
         let (reply, answer) = oneshot::channel();
         let event = Event::Submit { submission, reply };
         self.events.send(event).map_err(|_| Refusal::Stopping)?;
         answer.await.map_err(|_| Refusal::Stopping)?
+    }
+
+    /// Asks for the window to end here, and returns at once. [`Surroundings::cut`] follows when the
+    /// log has what was submitted before; requests submitted later wait for it and go into the next
+    /// window. Asking again before that changes nothing, nor does asking a lane that has stopped.
+    pub fn cut(&self) {
+        if !self.shared.is_cut_due.swap(true, Ordering::Relaxed) {
+            let _ = self.events.send(Event::Cut);
+        }
+    }
+
+    /// Waits until the lane takes no more requests: it was closed, or its thread panicked.
+    pub async fn ended(&self) {
+        // Nothing is ever sent, so an answer means that the thread is gone.
+        let _ = self.ended.clone().changed().await;
     }
 
     /// Finishes what was submitted, publishes it, closes the log and joins the thread. What is
@@ -158,20 +212,20 @@ struct Waiting {
     events: mpsc::Sender<Event>,
     tenant: Tenant,
     ticket: Ticket,
-    is_durable: bool,
+    record_end: Option<Position>,
 }
 
 impl Waiting {
-    fn end(mut self, is_durable: bool) {
-        self.is_durable = is_durable;
+    fn end(mut self, record_end: Option<Position>) {
+        self.record_end = record_end;
     }
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        let Self { ref tenant, ticket, is_durable, .. } = *self;
+        let Self { ref tenant, ticket, record_end, .. } = *self;
         // The worker waits for every commit before it stops, so it is still there.
-        let _ = self.events.send(Event::Committed { tenant: tenant.clone(), ticket, is_durable });
+        let _ = self.events.send(Event::Committed { tenant: tenant.clone(), ticket, record_end });
     }
 }
 
@@ -181,7 +235,13 @@ struct Worker {
     log: Log,
     metrics: Metrics,
     own_events: mpsc::Sender<Event>,
+    shared: Arc<Shared>,
     n_uncommitted: u64,
+    /// Just behind the last durable record since the last cut.
+    log_end: Option<Position>,
+    is_cutting: bool,
+    /// What came while a cut waits for the log.
+    deferred: VecDeque<Event>,
     next_publish: Instant,
     publish_interval: Duration,
     is_stopping: bool,
@@ -191,7 +251,9 @@ impl Replay {
     /// Ends the replay and begins to take requests.
     pub fn start(self, log: Log) -> std::io::Result<Lane> {
         let (events, inbox) = mpsc::channel();
-        let (mut tables, metrics) = self.into_parts();
+        let (running, ended) = watch::channel(());
+        let shared = Arc::new(Shared::default());
+        let (mut tables, metrics, log_end) = self.into_parts();
         tables.publish_due();
         let publish_interval = tables.options().publish_interval;
         let mut worker = Worker {
@@ -199,17 +261,22 @@ impl Replay {
             log,
             metrics,
             own_events: events.clone(),
+            shared: shared.clone(),
             n_uncommitted: 0,
+            log_end,
+            is_cutting: false,
+            deferred: VecDeque::new(),
             next_publish: Instant::now() + publish_interval,
             publish_interval,
             is_stopping: false,
         };
         let thread =
             std::thread::Builder::new().name("suyuan-ingest".to_owned()).spawn(move || {
+                let _running = running;
                 worker.run(&inbox);
                 worker.log.close();
             })?;
-        Ok(Lane { events, thread: Arc::new(Mutex::new(Some(thread))) })
+        Ok(Lane { events, shared, thread: Arc::new(Mutex::new(Some(thread))), ended })
     }
 }
 
@@ -217,7 +284,7 @@ impl Worker {
     fn run(&mut self, inbox: &mpsc::Receiver<Event>) {
         while !(self.is_stopping && self.n_uncommitted == 0) {
             match self.next_event(inbox) {
-                Ok(event) => self.handle(event),
+                Ok(event) => self.take(event),
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
             }
@@ -237,25 +304,52 @@ impl Worker {
         inbox.recv_timeout(self.next_publish.saturating_duration_since(Instant::now()))
     }
 
+    /// Handles an event, unless it has to wait for a cut.
+    fn take(&mut self, event: Event) {
+        if self.is_cutting && !matches!(event, Event::Committed { .. }) {
+            self.deferred.push_back(event);
+        } else {
+            self.handle(event);
+        }
+        while self.is_cutting && self.n_uncommitted == 0 {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        // From here on asking again means another cut.
+        self.shared.is_cut_due.store(false, Ordering::Relaxed);
+        self.is_cutting = false;
+        self.tables.cut(self.log_end.take());
+        while !self.is_cutting
+            && let Some(event) = self.deferred.pop_front()
+        {
+            self.handle(event);
+        }
+    }
+
     fn handle(&mut self, event: Event) {
         match event {
             Event::Submit { reply, .. } if self.is_stopping => {
                 let _ = reply.send(Err(Refusal::Stopping));
             }
             Event::Submit { submission, reply } => self.submit(submission, reply),
-            Event::Committed { tenant, ticket, is_durable } => {
+            Event::Committed { tenant, ticket, record_end: Some(record_end) } => {
                 self.n_uncommitted -= 1;
-                if is_durable {
-                    self.tables.commit(&tenant, ticket);
-                } else {
-                    self.tables.fail(&tenant, ticket);
-                }
+                self.log_end = Some(record_end);
+                self.tables.commit(&tenant, ticket);
             }
+            Event::Committed { tenant, ticket, record_end: None } => {
+                self.n_uncommitted -= 1;
+                self.tables.fail(&tenant, ticket);
+            }
+            Event::Cut => self.is_cutting = true,
             Event::Stop => self.is_stopping = true,
         }
     }
 
     fn submit(&mut self, submission: Submission, reply: oneshot::Sender<Result<Outcome, Refusal>>) {
+        self.note_pressure();
         let started_at = Instant::now();
         let tenant = submission.tenant.clone();
         let sent = submission.sent.clone();
@@ -277,12 +371,19 @@ impl Worker {
         };
         self.n_uncommitted += 1;
         let events = self.own_events.clone();
-        let waiting = Waiting { events, tenant, ticket, is_durable: false };
+        let waiting = Waiting { events, tenant, ticket, record_end: None };
+        let record_bytes = (header.len() + sent.len()) as u64;
         self.log.append(vec![header, sent], move |result: Result<Position, AppendError>| {
-            let is_durable = result.is_ok();
+            let record_end = result.as_ref().ok().map(|start| start.after_record(record_bytes));
             let _ = reply.send(result.map(|_| outcome).map_err(Refusal::from));
-            waiting.end(is_durable);
+            waiting.end(record_end);
         });
+    }
+
+    /// Lets the handles know how long requests shall wait.
+    fn note_pressure(&self) {
+        let pressure = self.tables.pressure().min(PRESSURE_MAX);
+        self.shared.pressure_nanos.store(pressure.as_nanos() as u64, Ordering::Relaxed);
     }
 
     fn count(&self, staged: &Staged) {

@@ -7,6 +7,7 @@
 mod attributes;
 mod chunk;
 mod columns;
+mod outline;
 mod publication;
 mod strings;
 mod table;
@@ -17,7 +18,8 @@ mod value;
 pub use attributes::{AttributeColumn, AttributeTable, Values};
 pub use chunk::{Chunk, Events, Links, Resources, Scopes};
 pub use columns::Sparse;
-pub use publication::Publication;
+pub use outline::{OutlineSorter, SpanOutline};
+pub use publication::{Publication, UnixNanosRange};
 pub use strings::Strings;
 pub use table::{AttributeOwner, EventHead, LinkHead, Mark, SpanHead, TableBuilder};
 pub use tenant::{Tenant, TenantError};

@@ -14,7 +14,7 @@ use anyhow::Context;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 use rustix::time::{ClockId, clock_gettime};
-use suyuan_model::{Publication, TableBuilder, Tenant};
+use suyuan_model::{Publication, TableBuilder, Tenant, UnixNanosRange};
 use suyuan_server::shop::{Batching, Departures, Pace, ProtobufEncoder, Shop};
 use suyuan_store::{Options, Store};
 use suyuan_wire::otlp::{self, Verdicts};
@@ -106,7 +106,14 @@ fn round_of(bodies: &[Vec<u8>]) -> anyhow::Result<Cost> {
         cost.freeze += cpu() - started_at;
         let started_at = cpu();
         let tenant = Tenant::single();
-        store.publish(Publication { tenant, chunk_number, chunk, visible_rows, is_final: true });
+        store.publish(Publication {
+            tenant,
+            chunk_number,
+            chunk,
+            visible_rows,
+            received_unix_nanos: UnixNanosRange::of(0),
+            is_final: true,
+        });
         cost.publish += cpu() - started_at;
         chunk_number += 1;
     }

@@ -13,7 +13,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::registry::Registry;
 use suyuan_api::{ApiState, BuildInfo, Readiness};
@@ -21,7 +21,7 @@ use suyuan_ids::TraceId;
 use suyuan_ingest::{Lane, LaneOptions, Metrics, Rate, Receiver, Replay, Surroundings};
 use suyuan_model::{Publication, Tenant};
 use suyuan_store::Store;
-use suyuan_wal::{LocalDisk, Log, Recovered};
+use suyuan_wal::{LocalDisk, Log, Position, Recovered};
 use suyuan_wire::record::Limits;
 use tokio::task::spawn_blocking;
 
@@ -308,6 +308,8 @@ impl Surroundings for LaneSurroundings {
         self.store.publish(publication);
     }
 
+    fn cut(&mut self, _: Option<Position>) {}
+
     fn trace_rows(&self, tenant: &Tenant, trace_id: TraceId) -> u64 {
         self.store.trace_rows(tenant, trace_id)
     }
@@ -315,6 +317,10 @@ impl Surroundings for LaneSurroundings {
     fn now_unix_nanos(&self) -> u64 {
         let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn pressure(&self) -> Duration {
+        Duration::ZERO
     }
 }
 

@@ -16,6 +16,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use expect_test::expect;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -35,7 +36,7 @@ use suyuan_model::{Chunk, Publication, TableBuilder, Tenant, ValueRef};
 use suyuan_store::Store;
 use suyuan_testkit::client::{Addresses, Client, Compression, Protocol};
 use suyuan_testkit::sample::{attribute, text, value};
-use suyuan_wal::{LocalDisk, Log, Recovered, Verdict};
+use suyuan_wal::{LocalDisk, Log, Position, Recovered, Verdict};
 use suyuan_wire::otlp::{Decoded, Verdicts, decode};
 use suyuan_wire::record::{Compression as Compressed, Format, Limits, RecordHeader};
 use tokio::net::TcpListener;
@@ -180,7 +181,7 @@ async fn replay(submission: &Submission, data_dir: &Path) -> Publication {
     let (surroundings, mut publications) = surroundings();
     let mut replayer = replayer(surroundings);
     let report = recovered
-        .replay(|_position, record| {
+        .replay(|position, record| {
             let (header, body) = RecordHeader::decode(record).unwrap();
             assert_eq!(header.received_unix_nanos, RECEIVED_UNIX_NANOS);
             assert_eq!(header.tenant, Tenant::single());
@@ -191,7 +192,7 @@ async fn replay(submission: &Submission, data_dir: &Path) -> Publication {
             assert_eq!(header.limits, Limits::default());
             assert_eq!((header.accepted_spans, header.refused.as_slice()), (1, &[][..]));
             assert_eq!(body, submission.sent);
-            replayer.record(record).unwrap();
+            replayer.record(position, record).unwrap();
             Verdict::Taken
         })
         .unwrap();
@@ -329,12 +330,18 @@ impl Surroundings for FakeStore {
         let _ = self.0.send(publication);
     }
 
+    fn cut(&mut self, _: Option<Position>) {}
+
     fn trace_rows(&self, _: &Tenant, _: TraceId) -> u64 {
         0
     }
 
     fn now_unix_nanos(&self) -> u64 {
         RECEIVED_UNIX_NANOS
+    }
+
+    fn pressure(&self) -> Duration {
+        Duration::ZERO
     }
 }
 

@@ -1,6 +1,8 @@
 //! Chunks in, traces out, from memory and from scratch files.
 
-use suyuan_model::{AttributeOwner, Chunk, EventHead, LinkHead, SpanHead, TableBuilder, ValueRef};
+use suyuan_model::{
+    AttributeOwner, Chunk, EventHead, LinkHead, SpanHead, TableBuilder, UnixNanosRange, ValueRef,
+};
 
 use super::*;
 
@@ -57,6 +59,7 @@ fn publication(number: u32, traces: &str, visible_rows: u32, is_final: bool) -> 
         chunk_number: number,
         chunk: chunk(traces),
         visible_rows,
+        received_unix_nanos: UnixNanosRange::of(0),
         is_final,
     }
 }

@@ -77,6 +77,15 @@ pub struct Position {
     pub offset: u64,
 }
 
+impl Position {
+    /// Just behind a record that begins here. Invariant: the next record, in this segment or in a
+    /// later one, begins at or after this position, so "at or after" it means "all later ones".
+    pub fn after_record(self, payload_bytes: u64) -> Self {
+        let offset = self.offset.saturating_add(record_bytes(payload_bytes));
+        Self { offset, ..self }
+    }
+}
+
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}:{}", self.segment, self.offset)

@@ -7,6 +7,7 @@ use std::io::Read;
 
 use bytes::Bytes;
 use libdeflater::Decompressor;
+use suyuan_wal::Position;
 use suyuan_wire::record::{Compression, RecordError, RecordHeader};
 
 use super::tables::{StageError, Tables};
@@ -21,6 +22,8 @@ const RATIO_AT_ONCE_MAX: usize = 1032;
 pub struct Replay {
     tables: Tables,
     metrics: Metrics,
+    /// Just behind the last record since the last cut.
+    log_end: Option<Position>,
     spans: u64,
 }
 
@@ -45,11 +48,14 @@ impl From<StageError> for ReplayError {
 
 impl Replay {
     pub fn new(options: LaneOptions, surroundings: impl Surroundings, metrics: Metrics) -> Self {
-        Self { tables: Tables::new(options, Box::new(surroundings)), metrics, spans: 0 }
+        let tables = Tables::new(options, Box::new(surroundings));
+        Self { tables, metrics, log_end: None, spans: 0 }
     }
 
-    /// Takes one record, as the log kept it.
-    pub fn record(&mut self, record: &[u8]) -> Result<(), ReplayError> {
+    /// Takes one record, as the log kept it. A record that gives an error belongs to the window
+    /// all the same: the log sets it aside, so there is nothing to come back for.
+    pub fn record(&mut self, position: Position, record: &[u8]) -> Result<(), ReplayError> {
+        self.log_end = Some(position.after_record(record.len() as u64));
         let (header, body) = RecordHeader::decode(record)?;
         let inflated = inflate(&header, body)?;
         self.tables.replay(&header, inflated)?;
@@ -57,13 +63,18 @@ impl Replay {
         Ok(())
     }
 
+    /// As [`super::Lane::cut`], at once: for a log that is longer than a window.
+    pub fn cut(&mut self) {
+        self.tables.cut(self.log_end.take());
+    }
+
     /// Spans that came out so far.
     pub fn spans(&self) -> u64 {
         self.spans
     }
 
-    pub(super) fn into_parts(self) -> (Tables, Metrics) {
-        (self.tables, self.metrics)
+    pub(super) fn into_parts(self) -> (Tables, Metrics, Option<Position>) {
+        (self.tables, self.metrics, self.log_end)
     }
 }
 

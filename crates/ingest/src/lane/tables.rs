@@ -8,10 +8,12 @@
 use std::collections::{HashMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use suyuan_ids::TraceId;
-use suyuan_model::{Mark, Publication, TableBuilder, Tenant};
+use suyuan_model::{Mark, Publication, TableBuilder, Tenant, UnixNanosRange};
+use suyuan_wal::Position;
 use suyuan_wire::otlp::{self, Decoded, RefusedReason, RefusedSpan, RequestError, Verdicts};
 use suyuan_wire::record::{Format, Limits, RecordHeader};
 
@@ -26,7 +28,7 @@ pub(super) struct Tables {
     surroundings: Box<dyn Surroundings>,
     tenants: HashMap<Tenant, TenantTables>,
     next_ticket: Ticket,
-    /// Rows in all tables and chunks of all tenants.
+    /// Rows in all tables and chunks of all tenants since the last cut.
     window_rows: u64,
     /// Tables that have rows which are durable and not published.
     has_unpublished: bool,
@@ -70,6 +72,8 @@ struct Table {
     chunk: u32,
     durable_rows: u32,
     published_rows: u32,
+    /// When the durable rows were received.
+    received: Option<UnixNanosRange>,
     requests: VecDeque<StagedRequest>,
 }
 
@@ -82,6 +86,7 @@ struct StagedRequest {
 
 /// All that is needed to decode a request again.
 struct RequestBody {
+    received_unix_nanos: u64,
     format: Format,
     inflated: Bytes,
     limits: Limits,
@@ -115,6 +120,7 @@ impl Tables {
         let inflated_bytes = submission.inflated.len() as u64;
         let tenant = submission.tenant;
         let mut body = RequestBody {
+            received_unix_nanos,
             format: submission.format,
             inflated: submission.inflated,
             limits,
@@ -153,6 +159,7 @@ impl Tables {
     ) -> Result<(), StageError> {
         let tenant = &header.tenant;
         let body = RequestBody {
+            received_unix_nanos: header.received_unix_nanos,
             format: header.format,
             inflated,
             limits: header.limits,
@@ -175,7 +182,11 @@ impl Tables {
         let Some((index, place)) = tables.find(ticket) else { return };
         debug_assert_eq!((index, place), (0, 0), "the log answers in order");
         let table = &mut tables.tables[index];
-        table.requests.remove(place);
+        if let Some(request) = table.requests.remove(place) {
+            let received = UnixNanosRange::of(request.body.received_unix_nanos);
+            let so_far = table.received.unwrap_or(received);
+            table.received = Some(so_far.union(received));
+        }
         table.durable_rows = match table.requests.front() {
             Some(next) => next.before.rows(),
             None => table.builder.n_rows(),
@@ -233,6 +244,24 @@ impl Tables {
                 }
             }
         }
+    }
+
+    /// Ends the window: every row is published in a final chunk, and the next window begins with
+    /// chunk 0. Nothing may wait for the log. `log_end` is where the window ends in the log.
+    pub(super) fn cut(&mut self, log_end: Option<Position>) {
+        for (tenant, tables) in &mut self.tenants {
+            tables.finish(tenant, &mut *self.surroundings);
+        }
+        // Who sent nothing in this window gives up its buffers and its place.
+        self.tenants.retain(|_, tables| std::mem::take(&mut tables.next_chunk) > 0);
+        self.window_rows = 0;
+        self.has_unpublished = false;
+        self.surroundings.cut(log_end);
+    }
+
+    /// How long those who submit shall wait.
+    pub(super) fn pressure(&self) -> Duration {
+        self.surroundings.pressure()
     }
 
     /// Decodes and judges a request that is new, to the end of the tenant's open table.
@@ -329,6 +358,18 @@ impl TenantTables {
             surroundings.publish(table.publication(tenant, true));
             self.retire(table);
         }
+    }
+
+    /// Closes all tables, of which the log has everything.
+    fn finish(&mut self, tenant: &Tenant, surroundings: &mut dyn Surroundings) {
+        for table in std::mem::take(&mut self.tables) {
+            assert!(table.requests.is_empty(), "a window ends when the log has answered");
+            if table.builder.n_rows() > 0 {
+                surroundings.publish(table.publication(tenant, true));
+            }
+            self.retire(table);
+        }
+        self.sizes = TraceSizes::default();
     }
 
     fn find(&self, ticket: Ticket) -> Option<(usize, usize)> {
@@ -437,6 +478,7 @@ impl Table {
             chunk_number: self.chunk,
             chunk: Arc::new(self.builder.freeze()),
             visible_rows: self.durable_rows,
+            received_unix_nanos: self.received.expect("rows that are visible were received"),
             is_final,
         }
     }

@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use suyuan_api::Readiness;
 use suyuan_ingest::Replay;
-use suyuan_wal::{Position, Recovered, ReplayError, ReplayReport, Verdict};
+use suyuan_wal::{Recovered, ReplayError, ReplayReport, Verdict};
 
 use super::log_metrics::NotServed;
 use crate::progress::Progress;
@@ -28,7 +28,7 @@ pub(super) fn replay(
     let mut bytes = 0;
     let mut progress = Progress::on_stderr();
     report_recovery(&recovered);
-    let report = recovered.replay(|_: Position, record| {
+    let report = recovered.replay(|position, record| {
         bytes += record.len() as u64;
         progress.show(|| {
             let text = format!(
@@ -40,7 +40,7 @@ pub(super) fn replay(
             readiness.set_not_yet(&text);
             text
         });
-        match replay.record(record) {
+        match replay.record(position, record) {
             Ok(()) => Verdict::Taken,
             Err(error) => Verdict::Quarantine(error.to_string()),
         }

@@ -37,6 +37,8 @@ enum Step {
         place: usize,
     },
     Publish,
+    /// The window ends, after the log has answered what waits for it.
+    Cut,
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -48,6 +50,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(Step::Commit),
         1 => (0..4usize).prop_map(|place| Step::Fail { place }),
         1 => Just(Step::Publish),
+        1 => Just(Step::Cut),
     ]
 }
 
@@ -71,12 +74,21 @@ impl Surroundings for Strict {
         self.shown.publish(publication);
     }
 
+    fn cut(&mut self, log_end: Option<Position>) {
+        *self.last.lock().expect("not poisoned") = None;
+        self.shown.cut(log_end);
+    }
+
     fn trace_rows(&self, tenant: &Tenant, trace_id: TraceId) -> u64 {
         self.shown.trace_rows(tenant, trace_id)
     }
 
     fn now_unix_nanos(&self) -> u64 {
-        7
+        self.shown.now_unix_nanos()
+    }
+
+    fn pressure(&self) -> Duration {
+        Duration::ZERO
     }
 }
 
@@ -94,6 +106,8 @@ struct Run {
     strict: Strict,
     waiting: VecDeque<(Ticket, Vec<String>)>,
     durable: Vec<String>,
+    /// How many of them lie in windows that were closed.
+    n_closed: usize,
     spans_per_trace_max: u32,
 }
 
@@ -101,7 +115,7 @@ impl Run {
     /// Those of a request's spans that have a good id and a trace with room.
     fn accepted(&self, names: &[String]) -> Vec<String> {
         let waiting = self.waiting.iter().flat_map(|(_, names)| names);
-        let mut kept: Vec<&String> = self.durable.iter().chain(waiting).collect();
+        let mut kept: Vec<&String> = self.durable[self.n_closed..].iter().chain(waiting).collect();
         let n_before = kept.len();
         for name in names.iter().filter(|name| !name.starts_with('0')) {
             let n_rows = kept.iter().filter(|other| other[..2] == name[..2]).count();
@@ -145,11 +159,23 @@ impl Run {
                 self.tables.publish_due();
                 assert_eq!(self.strict.shown.names(), self.durable);
             }
+            Step::Cut => {
+                while !self.waiting.is_empty() {
+                    self.step(request, &Step::Commit);
+                }
+                self.tables.cut(None);
+                self.n_closed = self.durable.len();
+                let closed = self.strict.shown.closed();
+                assert_eq!(
+                    closed.iter().map(|(names, _)| names.len()).sum::<usize>(),
+                    self.n_closed
+                );
+            }
         }
         let shown = self.strict.shown.names();
         assert_eq!(shown, self.durable[..shown.len()], "what is shown is durable");
         let rows: usize = self.waiting.iter().map(|(_, names)| names.len()).sum();
-        assert_eq!(self.tables.window_rows, (rows + self.durable.len()) as u64);
+        assert_eq!(self.tables.window_rows, (rows + self.durable.len() - self.n_closed) as u64);
     }
 }
 
@@ -162,12 +188,18 @@ impl Surroundings for Latest {
         *self.0.lock().expect("not poisoned") = Some(publication.chunk);
     }
 
+    fn cut(&mut self, _: Option<Position>) {}
+
     fn trace_rows(&self, _: &Tenant, _: TraceId) -> u64 {
         0
     }
 
     fn now_unix_nanos(&self) -> u64 {
         7
+    }
+
+    fn pressure(&self) -> Duration {
+        Duration::ZERO
     }
 }
 
@@ -215,7 +247,7 @@ proptest! {
         let options = LaneOptions { chunk_rows, chunk_bytes, limits, ..LaneOptions::default() };
         let tables = Tables::new(options, Box::new(strict.clone()));
         let (waiting, durable) = (VecDeque::new(), Vec::new());
-        let mut run = Run { tables, strict, waiting, durable, spans_per_trace_max };
+        let mut run = Run { tables, strict, waiting, durable, n_closed: 0, spans_per_trace_max };
         for (request, step) in steps.iter().enumerate() {
             run.step(request, step);
         }
