@@ -6,7 +6,7 @@
 //! whatever order they arrived (`design.md 5`).
 
 use suyuan_ids::TraceId;
-use suyuan_model::{Tenant, TraceRows};
+use suyuan_model::{OutlineSorter, SpanOutline, Tenant, TraceRows};
 use suyuan_store::{FindError, Store};
 use suyuan_wire::answer::content_hash;
 
@@ -36,68 +36,30 @@ pub fn trace_by_id(store: &Store, tenants: &[Tenant], id: TraceId) -> Result<Loo
     Ok(Lookup { rows, n_sources, n_duplicates })
 }
 
-/// A row, and what makes it a duplicate of another.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Candidate {
-    span_id: u64,
-    start_unix_nanos: i64,
-    kind: i32,
-    piece: u32,
-    row: u32,
-}
-
-impl Candidate {
-    fn is_same_span(&self, other: &Self) -> bool {
-        (self.span_id, self.start_unix_nanos, self.kind)
-            == (other.span_id, other.start_unix_nanos, other.kind)
-    }
-}
-
 /// Takes out every row that repeats another one, and says how many those were.
 fn without_duplicates(mut rows: TraceRows) -> (TraceRows, usize) {
-    let mut candidates = candidates(&rows);
-    candidates.sort_unstable();
-    let mut losers = Vec::new();
-    for same in candidates.chunk_by(Candidate::is_same_span).filter(|same| same.len() > 1) {
-        let winner = winner(&rows, same);
-        let lost = same.iter().filter(|candidate| **candidate != winner);
-        losers.extend(lost.map(|candidate| (candidate.piece, candidate.row)));
+    let places: Vec<(usize, u32)> = (rows.pieces.iter().enumerate())
+        .flat_map(|(n, piece)| piece.rows.iter().map(move |row| (n, *row)))
+        .collect();
+    let outlines: Vec<SpanOutline> =
+        places.iter().map(|(n, row)| SpanOutline::of_row(&rows.pieces[*n].chunk, *row)).collect();
+    let mut sorter = OutlineSorter::default();
+    let kept = sorter.without_duplicates(&outlines, |number| {
+        let (n, row) = places[number as usize];
+        content_hash(&rows.pieces[n].chunk, row)
+    });
+    let n_duplicates = places.len() - kept.len();
+    if n_duplicates == 0 {
+        return (rows, 0);
     }
-    losers.sort_unstable();
-    for (n, piece) in rows.pieces.iter_mut().enumerate() {
-        let is_loser = |row: &u32| losers.binary_search(&(n as u32, *row)).is_ok();
-        if !losers.is_empty() {
-            piece.rows.retain(|row| !is_loser(row));
-        }
+    rows.pieces.iter_mut().for_each(|piece| piece.rows.clear());
+    for number in kept {
+        let (n, row) = places[*number as usize];
+        rows.pieces[n].rows.push(row);
     }
+    rows.pieces.iter_mut().for_each(|piece| piece.rows.sort_unstable());
     rows.pieces.retain(|piece| !piece.rows.is_empty());
-    (rows, losers.len())
-}
-
-fn candidates(rows: &TraceRows) -> Vec<Candidate> {
-    let mut candidates = Vec::with_capacity(rows.n_spans());
-    for (n, piece) in rows.pieces.iter().enumerate() {
-        for &row in &piece.rows {
-            let at = row as usize;
-            candidates.push(Candidate {
-                span_id: piece.chunk.span_id.value(at),
-                start_unix_nanos: piece.chunk.start_unix_nanos.value(at),
-                kind: piece.chunk.kind.value(at),
-                piece: n as u32,
-                row,
-            });
-        }
-    }
-    candidates
-}
-
-fn winner(rows: &TraceRows, same: &[Candidate]) -> Candidate {
-    let rank = |candidate: &Candidate| {
-        let chunk = &rows.pieces[candidate.piece as usize].chunk;
-        let end = chunk.end_unix_nanos.value(candidate.row as usize);
-        (end, content_hash(chunk, candidate.row))
-    };
-    *same.iter().max_by_key(|candidate| rank(candidate)).expect("a run is never empty")
+    (rows, n_duplicates)
 }
 
 #[cfg(test)]
