@@ -1,6 +1,6 @@
-//! The small part of a file system that the log stands on.
+//! The small part of a file system that the log, and objects on a local disk, stand on.
 //!
-//! In: paths relative to the log's folder (`""` is the folder itself). Out: bytes and the plain
+//! In: paths relative to the disk's folder (`""` is the folder itself). Out: bytes and the plain
 //! errors of the operating system. Nothing is durable before `sync_data` (bytes, size) or
 //! `sync_folder` (names) returned well. Never retries and never hides an error.
 
@@ -25,20 +25,48 @@ pub trait Disk: Send + Sync {
     /// Gives a file another name, replacing a file that has it.
     fn rename(&self, source: &str, target: &str) -> io::Result<()>;
 
+    /// Gives a file another name that no file has: `ErrorKind::AlreadyExists` if one has it. Of two
+    /// that try at once only one succeeds.
+    fn rename_new(&self, source: &str, target: &str) -> io::Result<()>;
+
     /// Removes a file.
     fn remove(&self, path: &str) -> io::Result<()>;
 
-    /// Makes a folder inside the log's folder; it may exist.
+    /// Makes a folder inside this one, and those between; they may exist.
     fn create_folder(&self, path: &str) -> io::Result<()>;
+
+    /// Removes a folder that is empty.
+    fn remove_folder(&self, path: &str) -> io::Result<()>;
 
     /// The names of the files in a folder, in any order. A folder that does not exist has none.
     fn list(&self, folder: &str) -> io::Result<Vec<String>>;
 
+    /// The names of the folders in a folder, in any order. A folder that does not exist has none.
+    fn list_folders(&self, folder: &str) -> io::Result<Vec<String>>;
+
+    /// Size and time of a file.
+    fn info(&self, path: &str) -> io::Result<FileInfo>;
+
     /// Makes the names in a folder durable.
     fn sync_folder(&self, folder: &str) -> io::Result<()>;
 
+    /// Makes all names in all folders durable, and all bytes: what an earlier program left unsynced.
+    fn sync_all(&self) -> io::Result<()>;
+
     /// A new random name for a log or a segment.
     fn random_uuid(&self) -> io::Result<Uuid>;
+
+    /// The clock that dates files, in nanoseconds since 1970.
+    fn now_unix_nanos(&self) -> u64;
+}
+
+/// What a folder says about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileInfo {
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// When it was last written, by the disk's clock, in nanoseconds since 1970.
+    pub modified_unix_nanos: u64,
 }
 
 /// An open file.
@@ -79,8 +107,8 @@ pub(crate) fn write_all_vectored_at(
     Ok(())
 }
 
-/// Writes all of `bytes`.
-pub(crate) fn write_all_at(file: &dyn DiskFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
+/// Writes all of `bytes` at `offset`. On an error some of them may be written.
+pub fn write_all_at(file: &dyn DiskFile, offset: u64, bytes: &[u8]) -> io::Result<()> {
     write_all_vectored_at(file, offset, &mut [IoSlice::new(bytes)])
 }
 

@@ -44,7 +44,7 @@ pub mod simulated;
 mod tests;
 
 pub use chain::ChainError;
-pub use disk::{Disk, DiskFile, LocalDisk};
+pub use disk::{Disk, DiskFile, FileInfo, LocalDisk, write_all_at};
 pub use format::{Position, RECORD_HEADER_BYTES, SEGMENT_HEADER_BYTES, Uuid, VERSION};
 pub use inspect::{Inspection, SegmentReport, Verification, inspect, scan_bytes, verify};
 pub use log::{

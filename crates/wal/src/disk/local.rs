@@ -4,21 +4,23 @@
 //! changes neither size nor block map more than it must. Never locks the folder: who opens the log
 //! for writing holds the lock of the data directory.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File, FileType, OpenOptions};
 use std::io::{self, IoSlice};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
-use rustix::fs::FallocateFlags;
+use rustix::fs::{CWD, FallocateFlags, RenameFlags};
+use rustix::io::Errno;
 use rustix::rand::GetRandomFlags;
 
-use super::{Disk, DiskFile};
+use super::{Disk, DiskFile, FileInfo};
 use crate::Uuid;
 
 /// The most parts that one pwritev takes (`IOV_MAX` of Linux).
 const PARTS_PER_WRITE_MAX: usize = 1024;
 
-/// The real disk: a folder that holds one log and nothing else.
+/// The real disk: a folder that has one user, a log or a store of objects.
 #[derive(Clone, Debug)]
 pub struct LocalDisk {
     folder: PathBuf,
@@ -80,6 +82,19 @@ impl Disk for LocalDisk {
         fs::rename(self.folder.join(source), self.folder.join(target))
     }
 
+    fn rename_new(&self, source: &str, target: &str) -> io::Result<()> {
+        let (source, target) = (self.folder.join(source), self.folder.join(target));
+        let renamed = rustix::fs::renameat_with(CWD, &source, CWD, &target, RenameFlags::NOREPLACE);
+        match renamed {
+            // Not every file system knows this rename. A hard link never replaces anything either.
+            Err(Errno::INVAL | Errno::NOSYS | Errno::OPNOTSUPP) => {
+                fs::hard_link(&source, &target)?;
+                fs::remove_file(&source)
+            }
+            other => Ok(other?),
+        }
+    }
+
     fn remove(&self, path: &str) -> io::Result<()> {
         fs::remove_file(self.folder.join(path))
     }
@@ -88,25 +103,34 @@ impl Disk for LocalDisk {
         fs::create_dir_all(self.folder.join(path))
     }
 
+    fn remove_folder(&self, path: &str) -> io::Result<()> {
+        fs::remove_dir(self.folder.join(path))
+    }
+
     fn list(&self, folder: &str) -> io::Result<Vec<String>> {
-        let entries = match fs::read_dir(self.folder.join(folder)) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other?,
-        };
-        let mut names = Vec::new();
-        for entry in entries {
-            let entry = entry?;
-            if entry.file_type()?.is_file()
-                && let Ok(name) = entry.file_name().into_string()
-            {
-                names.push(name);
-            }
+        names(&self.folder.join(folder), FileType::is_file)
+    }
+
+    fn list_folders(&self, folder: &str) -> io::Result<Vec<String>> {
+        names(&self.folder.join(folder), FileType::is_dir)
+    }
+
+    fn info(&self, path: &str) -> io::Result<FileInfo> {
+        let metadata = fs::metadata(self.folder.join(path))?;
+        if !metadata.is_file() {
+            return Err(io::ErrorKind::IsADirectory.into());
         }
-        Ok(names)
+        let modified_unix_nanos = unix_nanos(metadata.modified()?);
+        Ok(FileInfo { bytes: metadata.len(), modified_unix_nanos })
     }
 
     fn sync_folder(&self, folder: &str) -> io::Result<()> {
         File::open(self.folder.join(folder))?.sync_all()
+    }
+
+    fn sync_all(&self) -> io::Result<()> {
+        // The whole file system: one flush, where a thousand folders would be a thousand.
+        Ok(rustix::fs::syncfs(File::open(&self.folder)?)?)
     }
 
     fn random_uuid(&self) -> io::Result<Uuid> {
@@ -118,6 +142,34 @@ impl Disk for LocalDisk {
         }
         Ok(Uuid(bytes))
     }
+
+    fn now_unix_nanos(&self) -> u64 {
+        unix_nanos(SystemTime::now())
+    }
+}
+
+/// The names in a folder of one kind. A name that is not UTF-8 is none of ours.
+fn names(folder: &Path, is_wanted: fn(&FileType) -> bool) -> io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if is_wanted(&entry.file_type()?)
+            && let Ok(name) = entry.file_name().into_string()
+        {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+/// Zero before 1970, the greatest number after 2554: such clocks are wrong.
+fn unix_nanos(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
 /// A file system that cannot preallocate gets a sparse file: it then may run full at a write, which
@@ -127,7 +179,7 @@ fn allocate(file: &File, bytes: u64) -> io::Result<()> {
         return Ok(());
     }
     match rustix::fs::fallocate(file, FallocateFlags::empty(), 0, bytes) {
-        Err(rustix::io::Errno::OPNOTSUPP) => file.set_len(bytes),
+        Err(Errno::OPNOTSUPP) => file.set_len(bytes),
         other => Ok(other?),
     }
 }
@@ -156,7 +208,7 @@ impl DiskFile for LocalFile {
         let parts = parts.get(..PARTS_PER_WRITE_MAX).unwrap_or(parts);
         loop {
             match rustix::io::pwritev(&self.0, parts, offset) {
-                Err(rustix::io::Errno::INTR) => {}
+                Err(Errno::INTR) => {}
                 other => return Ok(other?),
             }
         }

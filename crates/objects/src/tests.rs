@@ -1,0 +1,1 @@
+//! The rules of `Objects`, held against every store.
