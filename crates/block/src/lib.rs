@@ -23,3 +23,9 @@ pub mod rollup;
 pub mod traces;
 
 pub use column::{Column, ColumnSpec, Compression, Encoding, Kind, Values};
+pub use directory::{DirectoryBuilder, KeyDirectory, Presence};
+pub use filter::{FILTER_NAME, FilterError, IdFilter, IdFilterBuilder, IdHash, TenantSeed};
+pub use meta::{
+    BadBlockId, BlockId, BlockMeta, FileMeta, LogRange, MetaError, RollupMeta, Shard, ShardHash,
+    SideRows, SliceMeta, TenantMeta, TenantRange, TimeRange,
+};

@@ -354,7 +354,8 @@ impl Writer {
         self.raw_varint(u64::from(field) << 3 | u64::from(wire_type));
     }
 
-    fn raw_varint(&mut self, mut value: u64) {
+    /// A number of a packed field, whose message is begun.
+    pub fn raw_varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.buffer.push(value as u8 | 0x80);
             value >>= 7;
