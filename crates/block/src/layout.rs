@@ -27,6 +27,7 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use suyuan_model::ValueType;
 
+pub(crate) use columns::kind_of;
 pub use columns::{
     attribute_column_name, event_columns, link_columns, parse_attribute_column_name,
     resource_columns, scope_columns, span_columns, type_name,

@@ -12,6 +12,7 @@ pub mod file;
 
 pub mod tree;
 
+pub mod key_values;
 pub mod layout;
 pub mod stage;
 pub mod unstage;

@@ -134,7 +134,7 @@ pub fn parse_attribute_column_name(name: &str) -> Option<(ValueType, &str)> {
     Some((value_type, key))
 }
 
-fn kind_of(value_type: ValueType) -> (Kind, Encoding) {
+pub(crate) fn kind_of(value_type: ValueType) -> (Kind, Encoding) {
     match value_type {
         ValueType::String => (Kind::Text, Encoding::Dictionary),
         ValueType::Bool => (Kind::Bool, Encoding::Plain),

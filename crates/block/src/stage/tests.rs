@@ -1,0 +1,1 @@
+//! Rows in, columns out, rows again.
