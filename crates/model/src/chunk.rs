@@ -13,6 +13,7 @@ use suyuan_ids::{SpanId, TraceId};
 use crate::attributes::AttributeTable;
 use crate::columns::Sparse;
 use crate::strings::Strings;
+use crate::value::{ValueRef, ValueType};
 
 /// One table of spans. All dense columns have [`Chunk::n_rows`] rows.
 #[derive(Clone, Debug)]
@@ -124,6 +125,21 @@ impl Chunk {
     /// The rows of `links` that belong to a span.
     pub fn links_of(&self, row: u32) -> Range<u32> {
         range_of(&self.links.span_row, row)
+    }
+}
+
+impl Resources {
+    /// The `service.name` of a resource: its first one that is a text; an empty one names none.
+    pub fn service_name(&self, row: u32) -> Option<&str> {
+        let column = self.attributes.column("service.name", ValueType::String)?;
+        let position = column.rows.partition_point(|r| *r < row);
+        if column.rows.get(position) != Some(&row) {
+            return None;
+        }
+        match column.value(position) {
+            ValueRef::String(name) if !name.is_empty() => Some(name),
+            _ => None,
+        }
     }
 }
 

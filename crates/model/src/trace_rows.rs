@@ -25,4 +25,12 @@ impl TraceRows {
     pub fn n_spans(&self) -> usize {
         self.pieces.iter().map(|piece| piece.rows.len()).sum()
     }
+
+    /// Every row with the number of its piece, in the order of the pieces.
+    pub fn places(&self) -> impl Iterator<Item = (usize, u32)> {
+        self.pieces
+            .iter()
+            .enumerate()
+            .flat_map(|(n, piece)| piece.rows.iter().map(move |row| (n, *row)))
+    }
 }

@@ -38,9 +38,7 @@ pub fn trace_by_id(store: &Store, tenants: &[Tenant], id: TraceId) -> Result<Loo
 
 /// Takes out every row that repeats another one, and says how many those were.
 fn without_duplicates(mut rows: TraceRows) -> (TraceRows, usize) {
-    let places: Vec<(usize, u32)> = (rows.pieces.iter().enumerate())
-        .flat_map(|(n, piece)| piece.rows.iter().map(move |row| (n, *row)))
-        .collect();
+    let places: Vec<(usize, u32)> = rows.places().collect();
     let outlines: Vec<SpanOutline> =
         places.iter().map(|(n, row)| SpanOutline::of_row(&rows.pieces[*n].chunk, *row)).collect();
     let mut sorter = OutlineSorter::default();
