@@ -19,10 +19,12 @@ use std::ops::Range;
 
 use bytes::Bytes;
 
+mod cached;
 mod error;
 mod local;
 mod path;
 mod proof;
+mod s3;
 
 #[cfg(any(test, feature = "simulated"))]
 pub mod faulty;
@@ -30,9 +32,11 @@ pub mod faulty;
 #[cfg(test)]
 mod tests;
 
+pub use cached::{CacheStats, CachedObjects};
 pub use error::ObjectError;
 pub use local::LocalObjects;
 pub use proof::{NoCreateIfAbsent, prove_create_if_absent};
+pub use s3::{S3Objects, S3Options, S3OptionsError};
 
 /// A store of objects.
 ///
