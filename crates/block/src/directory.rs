@@ -15,12 +15,12 @@ use foldhash::fast::RandomState;
 use suyuan_model::{AttributeColumn, Chunk, ValueType};
 
 use crate::filter::{SplitBlockFilter, may_contain, mix};
-use crate::layout::{KeyEntry, Layout, Place, Scope, key_hash};
+use crate::layout::{KeyEntry, LISTED_KEY_BYTES_MAX, Layout, Place, Scope, key_hash};
 
 mod encoding;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 /// Keys and types that are listed.
 pub const ENTRIES_MAX: usize = 4_096;
@@ -113,9 +113,11 @@ impl DirectoryBuilder {
     fn add_column(&mut self, tenant: u32, scope: Scope, column: &AttributeColumn) {
         let key = (scope, column.value_type, column.key.clone());
         let is_counted = matches!(scope, Scope::Resource | Scope::Instrumentation);
+        let has_room = self.entries.len() - self.n_laid_out < KEYS_COUNTED_MAX
+            && column.key.len() <= LISTED_KEY_BYTES_MAX;
         let index = match self.by_key.get(&key) {
             Some(index) => *index as usize,
-            None if is_counted && self.entries.len() - self.n_laid_out < KEYS_COUNTED_MAX => {
+            None if is_counted && has_room => {
                 let index = self.entries.len();
                 self.by_key.insert(key, index as u32);
                 self.entries.push(KeyEntry {
@@ -211,6 +213,12 @@ impl KeyDirectory {
             sort_key(&entries[*one as usize]).cmp(&sort_key(&entries[*other as usize]))
         });
         Self { entries, sorted, tenants, unlisted }
+    }
+
+    /// The directory of a block of one tenant, whose keys are all listed.
+    #[cfg(test)]
+    pub(crate) fn of_entries(entries: Vec<KeyEntry>) -> Self {
+        Self::new(entries, None, Vec::new())
     }
 
     /// Each scope's listed keys in canonical order, whoever has them: for the layout, not for

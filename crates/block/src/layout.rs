@@ -83,6 +83,9 @@ pub struct KeyEntry {
     pub place: Place,
 }
 
+/// Longer keys have neither a column nor a line in the directory: 4,096 keys of 64 kB would make a
+/// meta that nobody can read.
+pub const LISTED_KEY_BYTES_MAX: usize = 1_024;
 /// With fewer rows than this a table's attributes are a list.
 pub const COLUMNS_ROWS_MIN: u64 = 10_000;
 /// No table has more attribute columns than this.

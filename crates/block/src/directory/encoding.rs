@@ -7,7 +7,7 @@ use suyuan_model::ValueType;
 use suyuan_wire::protobuf::Writer;
 
 use super::{ENTRIES_MAX, KeyDirectory, TENANT_RUNS_MAX, TenantSet, UNLISTED_BYTES_MAX};
-use crate::layout::{KeyEntry, Place, Scope};
+use crate::layout::{KeyEntry, LISTED_KEY_BYTES_MAX, Place, Scope};
 use crate::meta::MetaError;
 use crate::meta::check::demand;
 use crate::meta::fields::{MetaField, each_field};
@@ -96,6 +96,7 @@ fn read_entry(field: MetaField<'_>) -> Result<(KeyEntry, TenantSet), MetaError> 
         }
         Ok(())
     })?;
+    demand(key.len() <= LISTED_KEY_BYTES_MAX, "keys.entries.key", "is too long")?;
     let unknown = |field| MetaError::BadValue { field, problem: "is not one this program knows" };
     let entry = KeyEntry {
         scope: (Scope::ALL.into_iter().find(|known| *known as u64 == scope))

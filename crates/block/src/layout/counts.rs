@@ -14,8 +14,8 @@ use hashbrown::HashTable;
 use suyuan_model::{AttributeColumn, AttributeTable, Chunk, Strings, ValueType, Values};
 
 use super::{
-    COLUMNS_MAX, COLUMNS_ROWS_MIN, ID_WEIGHT, KeyEntry, Place, ROWS_PER_VALUE_MAX, Scope,
-    TableLayout, key_hash, order, overflow_bucket,
+    COLUMNS_MAX, COLUMNS_ROWS_MIN, ID_WEIGHT, KeyEntry, LISTED_KEY_BYTES_MAX, Place,
+    ROWS_PER_VALUE_MAX, Scope, TableLayout, key_hash, order, overflow_bucket,
 };
 
 /// With more keys than this the rarer half of them is forgotten, its hashes excepted.
@@ -162,7 +162,9 @@ impl TableCounts {
         let n_values_min = (n_rows / ROWS_PER_VALUE_MAX).max(1);
         let wants_column = |key: &u32| {
             let count = &self.keys[*key as usize];
-            count.value_type != ValueType::Empty && count.n_values >= n_values_min
+            count.value_type != ValueType::Empty
+                && count.n_values >= n_values_min
+                && !self.is_long(*key)
         };
         let mut has_column = vec![false; self.keys.len()];
         if !is_list {
@@ -171,8 +173,9 @@ impl TableCounts {
             }
         }
         // What has a column has a line, whatever its weight.
-        by_weight.sort_by_key(|key| !has_column[*key as usize]);
-        let listed = by_weight.len().min(self.scope.entries_max());
+        by_weight.sort_by_key(|key| (self.is_long(*key), !has_column[*key as usize]));
+        let n_short = by_weight.partition_point(|key| !self.is_long(*key));
+        let listed = n_short.min(self.scope.entries_max());
         self.say_unlisted(&by_weight[listed..], unlisted);
 
         let mut overflow_buckets = self.forgotten_buckets;
@@ -198,6 +201,10 @@ impl TableCounts {
             }
         };
         TableLayout::new(in_order.into_iter().map(entry).collect(), overflow_buckets, is_list)
+    }
+
+    fn is_long(&self, key: u32) -> bool {
+        self.keys[key as usize].key.len() > LISTED_KEY_BYTES_MAX
     }
 
     fn say_unlisted(&self, keys: &[u32], unlisted: &mut Option<Vec<u64>>) {

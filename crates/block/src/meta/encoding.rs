@@ -67,7 +67,7 @@ fn demand_size(bytes: u64) -> Result<(), MetaError> {
     if bytes > META_BYTES_MAX as u64 { Err(MetaError::TooLarge { bytes }) } else { Ok(()) }
 }
 
-fn encode_body(meta: &BlockMeta) -> Vec<u8> {
+pub(super) fn encode_body(meta: &BlockMeta) -> Vec<u8> {
     let mut writer = Writer::new();
     let w = &mut writer;
     w.bytes(1, &meta.id.uuid().0);
@@ -165,7 +165,7 @@ fn write_tenant(w: &mut Writer, tenant: &TenantMeta) {
     w.varint(7, tenant.bytes_estimate);
 }
 
-fn decode_body(body: &[u8]) -> Result<BlockMeta, MetaError> {
+pub(super) fn decode_body(body: &[u8]) -> Result<BlockMeta, MetaError> {
     let mut id = None;
     let mut tenants = Tenants::default();
     let no_time = TimeRange::of(0);
