@@ -2,3 +2,5 @@
 
 pub mod read;
 pub mod write;
+
+mod thrift;
