@@ -113,6 +113,7 @@ fn inspection_text(inspection: &Inspection) -> String {
     let mut table = vec![HEADINGS.map(str::to_owned)];
     table.extend(inspection.segments.iter().map(segment_row));
     let mut text = aligned(&table);
+    text.push_str(&beginning(inspection.segments.first().map(|segment| segment.number)));
     push_list(&mut text, "Damage", damage(inspection).map(Damage::to_string));
     let torn = inspection.segments.iter().filter_map(|segment| segment.torn_tail);
     let torn = torn.map(|tail| {
@@ -126,6 +127,16 @@ fn inspection_text(inspection: &Inspection) -> String {
     push_list(&mut text, "Set aside in quarantine/", inspection.quarantine.iter().cloned());
     push_list(&mut text, "Unfinished files", inspection.unfinished.iter().cloned());
     text
+}
+
+/// What an operator should know about the segments before the first one.
+fn beginning(first_segment: Option<u64>) -> String {
+    match first_segment {
+        Some(number) if number > 1 => {
+            format!("begins at segment {number}, earlier ones were removed\n")
+        }
+        _ => String::new(),
+    }
 }
 
 fn segment_row(segment: &SegmentReport) -> [String; 8] {
@@ -172,8 +183,15 @@ fn push_list(text: &mut String, heading: &str, items: impl Iterator<Item = Strin
 }
 
 fn verification_text(verification: &Verification) -> String {
-    let Verification { segments, records, payload_bytes, damage, torn_tail, quarantined } =
-        verification;
+    let Verification {
+        segments,
+        first_segment,
+        records,
+        payload_bytes,
+        damage,
+        torn_tail,
+        quarantined,
+    } = verification;
     let verdict = match damage.len() {
         0 => "sound".to_owned(),
         1 => "DAMAGED in 1 place".to_owned(),
@@ -185,6 +203,7 @@ fn verification_text(verification: &Verification) -> String {
         counted(*records, "record"),
         rounded_bytes(*payload_bytes)
     );
+    text.push_str(&beginning(*first_segment));
     if let Some(tail) = torn_tail {
         text.push_str(&format!(
             "a torn tail of {} bytes in segment {}: never acknowledged, the next start cuts it\n",
@@ -239,6 +258,7 @@ fn verification_json(verification: &Verification) -> Value {
     json!({
         "sound": verification.is_sound(),
         "segments": verification.segments,
+        "first_segment": verification.first_segment,
         "records": verification.records,
         "payload_bytes": verification.payload_bytes,
         "damage": verification.damage.iter().map(damage_json).collect::<Vec<_>>(),

@@ -105,6 +105,14 @@ pub(crate) struct SegmentFile {
 }
 
 impl SegmentFile {
+    /// Where its records end, or may.
+    pub(crate) fn end_offset(&self) -> u64 {
+        match self.end {
+            End::Stated(end) => end,
+            End::Open => self.file_bytes,
+        }
+    }
+
     pub(crate) fn seal(&self) -> Option<Seal> {
         self.uuid.map(Seal::new)
     }
@@ -120,8 +128,21 @@ pub(crate) struct Chain {
     pub(crate) unfinished: Vec<String>,
 }
 
+/// How often a look is begun again because a running server removed a segment under it.
+const LOOKS_MAX: u32 = 5;
+
 /// Reads the headers of all segments and links them.
 pub(crate) fn read_chain(disk: &dyn Disk) -> Result<Chain, ChainError> {
+    for _ in 1..LOOKS_MAX {
+        match look(disk) {
+            Err(ChainError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {}
+            looked => return looked,
+        }
+    }
+    look(disk)
+}
+
+fn look(disk: &dyn Disk) -> Result<Chain, ChainError> {
     let folder = |source| ChainError::Io { file: "the log's folder".to_owned(), source };
     let mut chain = Chain::default();
     let mut numbers = Vec::new();
@@ -208,11 +229,17 @@ fn check_log(segments: &[SegmentFile]) -> Result<(), ChainError> {
 
 /// Gives each segment the end that its successor states, and its uuid if its own header is lost.
 fn link(chain: &mut Chain) -> Result<(), ChainError> {
+    let first = chain.segments.first().map_or(0, |first| first.number);
     let stated: Vec<(String, Previous)> = (chain.segments.iter())
         .filter_map(|segment| Some((segment.name.clone(), segment.previous?)))
         .collect();
     for (file, previous) in stated {
         let number = previous.number;
+        if number < first {
+            // What stood before the first segment was removed, or is missing: a replay knows from
+            // where on it needs the log.
+            continue;
+        }
         let Ok(at) = chain.segments.binary_search_by_key(&number, |segment| segment.number) else {
             let bytes = previous.end.saturating_sub(SEGMENT_HEADER_BYTES);
             let offset = SEGMENT_HEADER_BYTES;

@@ -48,7 +48,7 @@ pub struct SegmentReport {
 pub struct Inspection {
     /// Its segments, in order.
     pub segments: Vec<SegmentReport>,
-    /// Segments that are missing, and headers that are damaged.
+    /// Segments that are missing between others, and headers that are damaged.
     pub damage: Vec<Damage>,
     /// Names of the files in `quarantine/`.
     pub quarantine: Vec<String>,
@@ -61,6 +61,8 @@ pub struct Inspection {
 pub struct Verification {
     /// Segment files.
     pub segments: u64,
+    /// Number of the first one. Those before it were removed, which is no damage.
+    pub first_segment: Option<u64>,
     /// Whole records.
     pub records: u64,
     /// Their payloads, in bytes.
@@ -86,7 +88,11 @@ pub fn inspect(disk: &dyn Disk) -> Result<Inspection, ChainError> {
     let mut reports = Vec::with_capacity(segments.len());
     for segment in &segments {
         let failed = |source| ChainError::Io { file: segment.name.clone(), source };
-        let file = disk.open(&segment.name).map_err(failed)?;
+        let file = match disk.open(&segment.name) {
+            // A running server truncated it away after the look at the headers.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened.map_err(failed)?,
+        };
         reports.push(report(segment, file.as_ref()).map_err(failed)?);
     }
     let failed = |source| ChainError::Io { file: QUARANTINE_FOLDER.to_owned(), source };
@@ -101,6 +107,7 @@ pub fn verify(disk: &dyn Disk) -> Result<Verification, ChainError> {
     let in_records = segments.iter().flat_map(|segment| &segment.damage);
     Ok(Verification {
         segments: segments.len() as u64,
+        first_segment: segments.first().map(|segment| segment.number),
         records: segments.iter().map(|segment| segment.records).sum(),
         payload_bytes: segments.iter().map(|segment| segment.payload_bytes).sum(),
         damage: inspection.damage.iter().chain(in_records).cloned().collect(),

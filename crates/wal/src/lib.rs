@@ -18,12 +18,13 @@
 //!
 //! The format is documented byte for byte in `docs/formats/wal.md`.
 //!
-//! The log does not shrink yet: nothing is removed from its front, and start-up replays all of it.
-//! The step of the project that writes blocks adds truncation.
+//! Whoever keeps the records elsewhere gives the place up to which it has them: a replay begins
+//! there, and a `Truncator` removes the segments before it.
 
 #![warn(missing_docs, clippy::indexing_slicing)]
 
 mod log;
+mod truncate;
 mod writer;
 
 mod recovery;
@@ -53,3 +54,4 @@ pub use log::{
 pub use quarantine::QuarantineError;
 pub use recovery::{OpenError, Recovered, ReplayError, ReplayReport, TornTail, Verdict};
 pub use scan::{Damage, DamageKind};
+pub use truncate::{TruncateError, Truncated, Truncator};

@@ -19,7 +19,7 @@ use crate::disk::is_full;
 use crate::quarantine::{self, QuarantineError};
 use crate::recovery::{self, OpenError, Recovered};
 use crate::writer::{Pending, Writer};
-use crate::{Disk, Position};
+use crate::{Disk, Position, Truncator, Uuid};
 
 /// How a log behaves. None of these changes what an existing log means.
 #[derive(Clone, Debug)]
@@ -150,9 +150,11 @@ pub struct Failures {
 /// A durable ordered log. One at a time per folder: the holder of the data directory's lock.
 /// Dropping it closes it.
 pub struct Log {
+    uuid: Uuid,
     shared: Arc<Shared>,
     disk: Arc<dyn Disk>,
     options: Options,
+    truncator: Truncator,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -164,9 +166,10 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<(Log, Recovered), O
     let recovered = recovery::recover(Arc::clone(&disk))?;
     let counters = Arc::new(Counters::new(recovered.segments, recovered.disk_bytes));
     let last = recovered.last();
-    let log = recovered.log_uuid();
+    let uuid = recovered.log_uuid();
+    let truncator = Truncator::new(Arc::clone(&disk), Arc::clone(&counters));
     let mut writer =
-        Writer::new(Arc::clone(&disk), options.clone(), log, last, Arc::clone(&counters));
+        Writer::new(Arc::clone(&disk), options.clone(), uuid, last, Arc::clone(&counters));
     if let Err(error) = writer.take_reserve() {
         tracing::warn!(%error, "the log has no reserve: it takes no records before it has one");
     }
@@ -176,10 +179,21 @@ pub fn open(disk: Arc<dyn Disk>, options: Options) -> Result<(Log, Recovered), O
         move || run(&shared, writer)
     });
     let thread = Some(thread.map_err(OpenError::Thread)?);
-    Ok((Log { shared, disk, options, thread }, recovered))
+    Ok((Log { uuid, shared, disk, options, truncator, thread }, recovered))
 }
 
 impl Log {
+    /// The name of this log, which its positions belong to. A folder without any segment begins
+    /// another log.
+    pub fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+
+    /// A handle that removes what is kept elsewhere; it outlives the log.
+    pub fn truncator(&self) -> Truncator {
+        self.truncator.clone()
+    }
+
     /// Queues a record whose payload is `parts`, back to back. Never blocks on the disk.
     ///
     /// `done` runs once: on the log's thread, in append order, when the record is durable or has
@@ -338,16 +352,19 @@ pub(crate) struct Counters {
     too_large: AtomicU64,
     queue_full: AtomicU64,
     closed: AtomicU64,
-    segments: AtomicU64,
-    disk_bytes: AtomicU64,
+    files: Mutex<Files>,
+}
+
+/// The segment files. Locked while one of them is cut or removed, so that no byte counts twice.
+#[derive(Default)]
+struct Files {
+    segments: u64,
+    bytes: u64,
 }
 
 impl Counters {
     pub(crate) fn new(segments: u64, disk_bytes: u64) -> Self {
-        let counters = Self::default();
-        counters.segments.store(segments, Relaxed);
-        counters.disk_bytes.store(disk_bytes, Relaxed);
-        counters
+        Self { files: Mutex::new(Files { segments, bytes: disk_bytes }), ..Self::default() }
     }
 
     pub(crate) fn appended(&self, payload_bytes: u32) {
@@ -382,14 +399,26 @@ impl Counters {
     }
 
     pub(crate) fn segment_added(&self, bytes: u64) {
-        self.segments.fetch_add(1, Relaxed);
-        self.disk_bytes.fetch_add(bytes, Relaxed);
+        let mut files = self.files();
+        files.segments += 1;
+        files.bytes += bytes;
     }
 
-    /// Only the writer changes this number, so load and store need not be one step.
-    pub(crate) fn bytes_removed(&self, bytes: u64) {
-        let left = self.disk_bytes.load(Relaxed).saturating_sub(bytes);
-        self.disk_bytes.store(left, Relaxed);
+    /// Counts what `shrink` does: it cuts or removes files and says by how many bytes.
+    pub(crate) fn files_shrink(
+        &self,
+        segments_removed: u64,
+        shrink: impl FnOnce() -> io::Result<u64>,
+    ) -> io::Result<u64> {
+        let mut files = self.files();
+        let bytes = shrink()?;
+        files.segments = files.segments.saturating_sub(segments_removed);
+        files.bytes = files.bytes.saturating_sub(bytes);
+        Ok(bytes)
+    }
+
+    fn files(&self) -> MutexGuard<'_, Files> {
+        self.files.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn stats(&self) -> Stats {
@@ -397,6 +426,7 @@ impl Counters {
         for (count, bucket) in fsync_buckets.iter_mut().zip(&self.fsync_buckets) {
             *count = bucket.load(Relaxed);
         }
+        let Files { segments, bytes: disk_bytes } = *self.files();
         Stats {
             records: self.records.load(Relaxed),
             bytes: self.bytes.load(Relaxed),
@@ -412,8 +442,8 @@ impl Counters {
                 queue_full: self.queue_full.load(Relaxed),
                 closed: self.closed.load(Relaxed),
             },
-            segments: self.segments.load(Relaxed),
-            disk_bytes: self.disk_bytes.load(Relaxed),
+            segments,
+            disk_bytes,
             queue_bytes: 0,
         }
     }

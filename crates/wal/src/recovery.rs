@@ -65,6 +65,18 @@ pub enum ReplayError {
         /// What the disk said.
         source: io::Error,
     },
+    /// The log is older than what was made of it. Its next records would get positions that count
+    /// as read.
+    #[error(
+        "the log ends in segment {last_segment}, but all of it before {position} was read once: \
+         this is an older copy of it; move it away to begin a new log, what it holds is stored"
+    )]
+    Older {
+        /// Number of the last segment, 0 if there is none.
+        last_segment: u64,
+        /// Where the replay was to begin.
+        position: Position,
+    },
 }
 
 /// What a reader says of a record.
@@ -97,7 +109,8 @@ pub struct Recovered {
     pub torn_tail: Option<TornTail>,
     /// Bytes written again because no commit mark covered them.
     pub rewritten_bytes: u64,
-    /// Damage to headers, and files that are missing. Replay finds damage to records.
+    /// Damage to headers, and files that are missing between others. Replay finds damage to
+    /// records, and what is missing at the front.
     pub damage: Vec<Damage>,
     disk: Arc<dyn Disk>,
     log: Uuid,
@@ -126,22 +139,50 @@ pub struct ReplayReport {
     pub not_set_aside: Vec<String>,
 }
 
+/// Before every record.
+const BEGINNING: Position = Position { segment: 0, offset: 0 };
+
+impl Position {
+    /// Where in a segment that is not before it the records at or after it begin.
+    fn offset_in(self, segment: &SegmentFile) -> u64 {
+        let offset = if segment.number == self.segment { self.offset } else { 0 };
+        offset.max(SEGMENT_HEADER_BYTES)
+    }
+}
+
 impl Recovered {
-    /// Bytes of log that a replay reads.
-    pub fn bytes_total(&self) -> u64 {
-        let ends = self.files.iter().map(|file| match file.end {
-            End::Stated(end) => end,
-            End::Open => file.file_bytes,
-        });
-        ends.map(|end| end.saturating_sub(SEGMENT_HEADER_BYTES)).fold(0, u64::saturating_add)
+    /// Bytes of log that a replay from `position` reads.
+    pub fn bytes_from(&self, position: Option<Position>) -> u64 {
+        let start = position.unwrap_or(BEGINNING);
+        let files = self.files.iter().filter(|file| file.number >= start.segment);
+        let bytes = files.map(|file| file.end_offset().saturating_sub(start.offset_in(file)));
+        bytes.fold(0, u64::saturating_add)
     }
 
-    /// Gives every durable record to `visit`, once and in append order, but for those set aside. One
-    /// record is in memory at a time. Damage is copied to `quarantine/` and passed over.
+    /// As `replay_from`, for a log of which nothing is kept elsewhere.
     pub fn replay(
         &mut self,
+        visit: impl FnMut(Position, &[u8]) -> Verdict,
+    ) -> Result<ReplayReport, ReplayError> {
+        self.replay_from(None, visit)
+    }
+
+    /// Gives every durable record at or after `position` to `visit`, once and in append order, but
+    /// for those set aside. One record is in memory at a time. Damage is copied to `quarantine/` and
+    /// passed over. What lies before `position` is not read and may be missing; without a position
+    /// nothing may.
+    pub fn replay_from(
+        &mut self,
+        position: Option<Position>,
         mut visit: impl FnMut(Position, &[u8]) -> Verdict,
     ) -> Result<ReplayReport, ReplayError> {
+        let start = position.unwrap_or(BEGINNING);
+        let last_segment = self.files.last().map_or(0, |last| last.number);
+        if let Some(position) = position
+            && position.segment > last_segment
+        {
+            return Err(ReplayError::Older { last_segment, position });
+        }
         let disk = Arc::clone(&self.disk);
         let failed = |file: &str| {
             let file = file.to_owned();
@@ -150,10 +191,30 @@ impl Recovered {
         let mut report = ReplayReport::default();
         let quarantine = Quarantine::read(disk.as_ref()).map_err(failed(QUARANTINE_FOLDER))?;
         let mut replay = Replay { disk: disk.as_ref(), quarantine, report: &mut report };
-        for segment in &self.files {
-            replay.segment(segment, &mut visit).map_err(failed(&segment.name))?;
+        if let Some(damage) = self.missing_front(start) {
+            replay.count(damage);
+        }
+        for segment in self.files.iter().filter(|segment| segment.number >= start.segment) {
+            let offset = start.offset_in(segment);
+            replay.segment(segment, offset, &mut visit).map_err(failed(&segment.name))?;
         }
         Ok(report)
+    }
+
+    /// What is missing between `start` and the first segment. Of several segments only the last one
+    /// is known, from the header of the first that is there.
+    fn missing_front(&self, start: Position) -> Option<Damage> {
+        let first = self.files.first()?;
+        let segment = first.number.checked_sub(1).filter(|last| *last >= start.segment.max(1))?;
+        let stated = first.previous.filter(|previous| previous.number == segment);
+        let offset = match segment == start.segment {
+            true => start.offset.max(SEGMENT_HEADER_BYTES),
+            false => SEGMENT_HEADER_BYTES,
+        };
+        let bytes = stated.map_or(0, |previous| previous.end.saturating_sub(offset));
+        let nothing_missing = segment == start.segment && stated.is_some() && bytes == 0;
+        let kind = DamageKind::Missing;
+        (!nothing_missing).then_some(Damage { segment, offset, bytes, kind })
     }
 
     pub(crate) fn log_uuid(&self) -> Uuid {
@@ -269,6 +330,7 @@ impl Replay<'_> {
     fn segment(
         &mut self,
         segment: &SegmentFile,
+        offset: u64,
         visit: &mut impl FnMut(Position, &[u8]) -> Verdict,
     ) -> io::Result<()> {
         let file = self.disk.open(&segment.name)?;
@@ -276,7 +338,7 @@ impl Replay<'_> {
         let Some((uuid, seal)) = segment.uuid.zip(segment.seal()) else {
             return self.lost_segment(segment, file.as_ref());
         };
-        let mut scan = Scan::new(file.as_ref(), seal, segment.end)?;
+        let mut scan = Scan::starting_at(offset, file.as_ref(), seal, segment.end)?;
         while let Some(item) = scan.next()? {
             match item {
                 Item::Mark { .. } | Item::Torn { .. } => {}
@@ -321,6 +383,11 @@ impl Replay<'_> {
         tracing::error!("the log is damaged: {damage}");
         let range = Range { file, uuid, segment, offset, bytes };
         self.set_aside(range, Set::Damage, &damage.kind.to_string());
+        self.count(damage);
+    }
+
+    fn count(&mut self, damage: Damage) {
+        let Damage { bytes, .. } = damage;
         self.report.damages += 1;
         self.report.damage_bytes += bytes;
         if self.report.damage.len() < DAMAGE_LISTED_MAX {

@@ -131,6 +131,17 @@ pub(crate) struct Scan<'a> {
 
 impl<'a> Scan<'a> {
     pub(crate) fn new(file: &'a dyn DiskFile, seal: Seal, end: End) -> io::Result<Self> {
+        Self::starting_at(SEGMENT_HEADER_BYTES, file, seal, end)
+    }
+
+    /// A walk from `offset` on, where a record begins.
+    pub(crate) fn starting_at(
+        offset: u64,
+        file: &'a dyn DiskFile,
+        seal: Seal,
+        end: End,
+    ) -> io::Result<Self> {
+        let at = (offset - offset % ALIGNMENT_BYTES).max(SEGMENT_HEADER_BYTES);
         let file_bytes = file.size()?;
         let limit = match end {
             End::Stated(end) => end.min(file_bytes),
@@ -143,7 +154,7 @@ impl<'a> Scan<'a> {
         Ok(Self {
             window: Window { file, bytes: Vec::new(), start: 0, unreadable_end: 0 },
             seal,
-            at: SEGMENT_HEADER_BYTES,
+            at,
             limit,
             synced_end: stated.unwrap_or(SEGMENT_HEADER_BYTES),
             surveyed: stated.is_some(),

@@ -12,7 +12,9 @@ use crate::*;
 
 mod damage;
 mod fixture;
+mod ledger;
 mod power;
+mod truncation;
 
 /// Small segments, so that a test sees many.
 fn options() -> Options {

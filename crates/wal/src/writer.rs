@@ -146,13 +146,14 @@ impl Writer {
             tracing::warn!("records that failed may be found again: the log could not say so");
         }
         let Tail::Open(segment) = &self.tail else { return };
-        let closed = segment.close();
-        if let Err(error) = closed {
-            let number = segment.number;
+        let number = segment.number;
+        let close = || {
+            segment.close()?;
+            Ok(segment.capacity.saturating_sub(segment.end + CLOSING_BYTES))
+        };
+        if let Err(error) = self.counters.files_shrink(0, close) {
             tracing::warn!(%error, "segment {number} of the log was left without a closing mark");
-            return;
         }
-        self.counters.bytes_removed(segment.capacity.saturating_sub(segment.end + CLOSING_BYTES));
     }
 
     /// Takes the reserve if it is not there.
@@ -324,7 +325,7 @@ impl Writer {
     /// if this fails.
     fn trim_previous(&self, previous: Option<Previous>) {
         let Some(previous) = previous else { return };
-        let trim = || -> io::Result<u64> {
+        let trim = || {
             let file = self.disk.open(&segment_name(previous.number))?;
             let bytes = file.size()?;
             if bytes > previous.end {
@@ -332,8 +333,10 @@ impl Writer {
             }
             Ok(bytes.saturating_sub(previous.end))
         };
-        match trim() {
-            Ok(bytes) => self.counters.bytes_removed(bytes),
+        match self.counters.files_shrink(0, trim) {
+            Ok(_) => {}
+            // It was truncated away meanwhile.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => {
                 tracing::warn!(%error, "segment {} keeps its unused space", previous.number);
             }

@@ -24,7 +24,7 @@ pub(super) fn replay(
     not_served: &NotServed,
 ) -> Result<Replay, ReplayError> {
     let started_at = Instant::now();
-    let bytes_total = recovered.bytes_total();
+    let bytes_total = recovered.bytes_from(None);
     let mut bytes = 0;
     let mut progress = Progress::on_stderr();
     report_recovery(&recovered);

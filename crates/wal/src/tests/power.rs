@@ -1,220 +1,8 @@
-//! The power goes at every step of the log, and steps fail, in every way a disk can.
-//!
-//! The rules that must hold afterwards, checked against a ledger of what each waiter was told:
-//! - acknowledged: found exactly once, at its position, in order, forever;
-//! - an error that is settled: never found;
-//! - an unsettled error, or no answer before the cut: found whole or not at all, and what one start
-//!   found every later start finds, what one start did not find none does;
-//! - nothing of this is ever called damage.
+//! The power goes at every step of the log, and steps fail, in every way a disk can. What must hold
+//! afterwards is the ledger's.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::sync::{Arc, Mutex};
-
-use bytes::Bytes;
-
-use super::options;
-use crate::log::Counters;
+use super::ledger::{Action, Ledger, Program, Tally};
 use crate::simulated::{Fault, Random, SimulatedDisk, Survival};
-use crate::writer::{Pending, Writer};
-use crate::{AppendError, Position, Verdict, recovery};
-
-/// What is known of a record.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Fate {
-    /// Not answered, or not settled.
-    Open,
-    /// Acknowledged, or found by a start.
-    Kept(Option<Position>),
-    /// Failed for good, or missed by a start.
-    Gone,
-}
-
-/// What was done to the log and what it said, by record id.
-#[derive(Clone, Default)]
-struct Ledger {
-    fates: Arc<Mutex<BTreeMap<u64, Fate>>>,
-}
-
-impl Ledger {
-    fn fork(&self) -> Self {
-        let fates = self.fates.lock().unwrap().clone();
-        Self { fates: Arc::new(Mutex::new(fates)) }
-    }
-
-    fn submit(&self, payload_bytes: u64) -> Pending {
-        let mut fates = self.fates.lock().unwrap();
-        let id = fates.len() as u64;
-        fates.insert(id, Fate::Open);
-        let payload = payload(id, payload_bytes);
-        let payload_checksum = crc32c::crc32c(&payload);
-        let fates = Arc::clone(&self.fates);
-        let done = Box::new(move |result: Result<Position, AppendError>| {
-            let fate = match result {
-                Ok(position) => Fate::Kept(Some(position)),
-                Err(AppendError::Unsettled(_)) => Fate::Open,
-                Err(_) => Fate::Gone,
-            };
-            fates.lock().unwrap().insert(id, fate);
-        });
-        let payload_bytes = payload.len() as u32;
-        Pending { parts: vec![payload], payload_bytes, payload_checksum, done }
-    }
-
-    /// Holds a replay against what was promised, and settles what was open.
-    fn check(&self, found: &[(Position, Vec<u8>)], tally: &mut Tally, story: &str) {
-        let mut fates = self.fates.lock().unwrap();
-        let mut seen = BTreeMap::new();
-        for (position, bytes) in found {
-            let id = u64::from_le_bytes(bytes[..8].try_into().unwrap());
-            assert_eq!(
-                *bytes,
-                payload(id, bytes.len() as u64),
-                "{story}: record {id} is not whole"
-            );
-            tally.duplicated += u64::from(seen.insert(id, *position).is_some());
-        }
-        assert!(found.is_sorted_by_key(|(position, _)| *position), "{story}: positions in order");
-        let ids = found.iter().map(|(_, bytes)| bytes[..8].to_vec());
-        let ids = ids.map(|id| u64::from_le_bytes(id.try_into().unwrap()));
-        assert!(ids.is_sorted(), "{story}: records in append order");
-        for (id, fate) in fates.iter_mut() {
-            let position = seen.remove(id);
-            match (*fate, position) {
-                (Fate::Kept(expected), Some(position)) => {
-                    tally.acknowledged += 1;
-                    tally.found += 1;
-                    assert!(expected.is_none_or(|expected| expected == position), "{story}");
-                }
-                (Fate::Kept(_), None) => {
-                    tally.acknowledged += 1;
-                    tally.lost += 1;
-                }
-                (Fate::Gone, Some(_)) => panic!("{story}: record {id} failed and came back"),
-                (Fate::Gone, None) => {}
-                (Fate::Open, Some(position)) => *fate = Fate::Kept(Some(position)),
-                (Fate::Open, None) => *fate = Fate::Gone,
-            }
-        }
-        assert!(seen.is_empty(), "{story}: records nobody sent: {seen:?}");
-        assert_eq!((tally.lost, tally.duplicated), (0, 0), "{story}");
-    }
-}
-
-/// A payload that says whose it is and can be told from any other.
-fn payload(id: u64, bytes: u64) -> Bytes {
-    let mut random = Random(id);
-    let mut payload = id.to_le_bytes().to_vec();
-    while payload.len() < bytes as usize {
-        payload.push(random.next() as u8);
-    }
-    payload.into()
-}
-
-#[derive(Debug, Default)]
-struct Tally {
-    workloads: u64,
-    cuts: u64,
-    faults: u64,
-    starts: u64,
-    acknowledged: u64,
-    found: u64,
-    lost: u64,
-    duplicated: u64,
-}
-
-/// One thing that a workload does.
-#[derive(Clone, Debug)]
-enum Action {
-    /// Records of these sizes, handed to the writer at once.
-    Group(Vec<u64>),
-    /// The program is killed and starts again.
-    Kill,
-    /// The program stops in order and starts again.
-    Close,
-    /// The disk holds so much from now on.
-    Resize(u64),
-}
-
-/// A program that uses the log, started anew after each restart.
-struct Program {
-    disk: SimulatedDisk,
-    ledger: Ledger,
-    writer: Option<Writer>,
-}
-
-impl Program {
-    fn new(disk: SimulatedDisk, ledger: Ledger) -> Self {
-        Self { disk, ledger, writer: None }
-    }
-
-    /// Runs until the end or until the power is off.
-    fn run(&mut self, actions: &[Action], tally: &mut Tally, story: &str) {
-        for action in actions {
-            if !self.disk.is_on() {
-                return;
-            }
-            if self.writer.is_none() && !self.start(tally, story) {
-                return;
-            }
-            self.act(action);
-        }
-    }
-
-    fn act(&mut self, action: &Action) {
-        match action {
-            Action::Group(sizes) => {
-                let group: VecDeque<_> =
-                    sizes.iter().map(|bytes| self.ledger.submit(*bytes)).collect();
-                if let Some(writer) = &mut self.writer {
-                    writer.commit(group);
-                }
-            }
-            Action::Kill => self.writer = None,
-            Action::Close => {
-                if let Some(mut writer) = self.writer.take() {
-                    writer.close();
-                }
-            }
-            Action::Resize(bytes) => self.disk.resize(*bytes),
-        }
-    }
-
-    /// Recovers, checks what is found, goes on. `false` if the power went meanwhile. A disk that
-    /// fails is tried again, as an operator would.
-    fn start(&mut self, tally: &mut Tally, story: &str) -> bool {
-        for _ in 0..3 {
-            match self.try_start(tally, story) {
-                Ok(()) => return true,
-                Err(_) if !self.disk.is_on() => return false,
-                Err(error) => {
-                    let planned = ["(os error 5)", "no storage space", "write zero"];
-                    assert!(planned.iter().any(|one| error.contains(one)), "{story}: {error}");
-                }
-            }
-        }
-        panic!("{story}: the log does not open");
-    }
-
-    fn try_start(&mut self, tally: &mut Tally, story: &str) -> Result<(), String> {
-        let disk = Arc::new(self.disk.clone());
-        let mut recovered = recovery::recover(disk.clone()).map_err(|error| error.to_string())?;
-        let mut found = Vec::new();
-        let replayed = recovered.replay(|position, payload| {
-            found.push((position, payload.to_vec()));
-            Verdict::Taken
-        });
-        let report = replayed.map_err(|error| error.to_string())?;
-        assert_eq!(recovered.damage, [], "{story}");
-        assert_eq!(report.damage, [], "{story}");
-        tally.starts += 1;
-        self.ledger.check(&found, tally, story);
-        let (log, last) = (recovered.log_uuid(), recovered.last());
-        let mut writer = Writer::new(disk, options(), log, last, Arc::new(Counters::default()));
-        let _ = writer.take_reserve();
-        self.writer = Some(writer);
-        Ok(())
-    }
-}
 
 const DISK_BYTES: u64 = 1 << 20;
 
@@ -459,4 +247,96 @@ fn power_cut_around_a_full_disk() {
     }
     println!("power cuts around a full disk: {tally:?}");
     assert!(tally.cuts > 300 && tally.found > 1000, "{tally:?}");
+}
+
+/// Truncation after each kind of end: of a segment, of the log, in the middle, of nothing.
+fn truncations() -> Vec<Action> {
+    vec![
+        Action::Group(vec![100, 9000]),
+        Action::Truncate(0),
+        Action::Group(vec![5000, 5000]),
+        Action::Group(vec![5000, 20, 700]),
+        Action::Truncate(3),
+        Action::Kill,
+        Action::Group(vec![20_000]),
+        Action::Group(vec![64]),
+        Action::Truncate(1),
+        Action::Close,
+        Action::Truncate(0),
+        Action::Group(vec![9000, 9000, 9000]),
+        Action::Truncate(0),
+        Action::Kill,
+        Action::Group(vec![512, 512]),
+    ]
+}
+
+#[test]
+fn power_cut_at_every_step_of_truncations() {
+    let mut tally = Tally::default();
+    cut_everywhere(&truncations(), &[], 12, &mut tally);
+    for seed in 0..8 {
+        let mut random = Random(seed);
+        let mut actions = random_workload(200 + seed);
+        for _ in 0..3 {
+            let at = 1 + random.below(actions.len() as u64);
+            actions.insert(at as usize, Action::Truncate(random.below(4)));
+        }
+        cut_everywhere(&actions, &[], 3, &mut tally);
+    }
+    println!("power cuts in truncations: {tally:?}");
+    assert!(tally.cuts > 1000 && tally.found > 5_000 && tally.released > 5_000, "{tally:?}");
+}
+
+#[test]
+fn every_step_of_a_truncation_fails_in_every_way() {
+    let mut tally = Tally::default();
+    let actions = truncations();
+    for (step, fault) in (1..=steps(&actions)).flat_map(|step| FAULTS.map(|fault| (step, fault))) {
+        tally.faults += 1;
+        let disk = SimulatedDisk::new(DISK_BYTES, 7);
+        disk.fail_at(step, fault);
+        let ledger = Ledger::default();
+        let story = format!("{fault:?} at step {step}");
+        Program::new(disk.clone(), ledger.clone()).run(&actions, &mut tally, &story);
+        for (seed, survival) in survivals(1).enumerate() {
+            chain(&disk, &ledger, survival, step * 100 + seed as u64, &mut tally, &story);
+        }
+    }
+    println!("failing steps in truncations: {tally:?}");
+    assert!(tally.faults > 200 && tally.released > 1_000, "{tally:?}");
+}
+
+/// The power goes while one thread appends and another truncates: any interleaving of their steps.
+#[test]
+fn power_cut_while_another_thread_truncates() {
+    let mut tally = Tally::default();
+    let sizes = [100, 5000, 7000, 9000, 3000, 12_000, 40, 9000];
+    for cut_at in (1..140).step_by(2) {
+        let disk = SimulatedDisk::new(DISK_BYTES, cut_at);
+        let ledger = Ledger::default();
+        let story = format!("two threads, cut at step {cut_at}");
+        let mut program = Program::new(disk.clone(), ledger.clone());
+        assert!(program.start(&mut tally, &story));
+        disk.cut_power_at(disk.steps() + cut_at);
+        let truncator = program.truncator();
+        let (appended, appends) = std::sync::mpsc::channel();
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                for () in appends {
+                    truncator.truncate(0);
+                }
+            });
+            for size in sizes.repeat(2) {
+                program.run(&[Action::Group(vec![size, size])], &mut tally, &story);
+                let _ = appended.send(());
+            }
+            drop(appended);
+        });
+        tally.cuts += u64::from(!disk.is_on());
+        for (seed, survival) in survivals(2).enumerate() {
+            chain(&disk, &ledger, survival, cut_at * 100 + seed as u64, &mut tally, &story);
+        }
+    }
+    println!("power cuts beside a truncating thread: {tally:?}");
+    assert!(tally.cuts > 100 && tally.released > 100, "{tally:?}");
 }
