@@ -49,14 +49,6 @@ pub enum CatalogError {
         /// A later entry that is there.
         later: u64,
     },
-    /// The store has less than was read from it before.
-    #[error("the catalog ended at entry {had} and now ends at {found}: the store was set back")]
-    SetBack {
-        /// The last entry known.
-        had: u64,
-        /// The last entry found.
-        found: u64,
-    },
     /// Others took snapshots and deleted entries faster than they could be read.
     #[error("the catalog changed faster than it could be read, {tries} times")]
     Restless {

@@ -31,6 +31,10 @@ mod place;
 mod error;
 mod inspect;
 
+#[cfg(test)]
+#[expect(clippy::indexing_slicing, reason = "a test panics when it fails")]
+mod tests;
+
 pub use catalog::{Catalog, Committed, Maintained, Options};
 pub use change::{Change, Forgets, LogRange, NewBlock, Owner, Tombstone, TombstoneId};
 pub use error::{CatalogError, CommitError};
