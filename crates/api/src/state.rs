@@ -63,6 +63,7 @@ pub struct Readiness(Arc<RwLock<State>>);
 enum State {
     NotYet(Arc<str>),
     Ready,
+    Failed(Arc<str>),
     Stopping,
 }
 
@@ -81,6 +82,11 @@ impl Readiness {
         self.set(State::Ready);
     }
 
+    /// Something broke that a restart heals. Questions are still answered.
+    pub fn set_failed(&self, reason: &str) {
+        self.set(State::Failed(reason.into()));
+    }
+
     /// Requests are still answered, but load balancers should look elsewhere.
     pub fn set_stopping(&self) {
         self.set(State::Stopping);
@@ -89,7 +95,7 @@ impl Readiness {
     /// Why `/ready` says no.
     pub(crate) fn reason(&self) -> Option<String> {
         match self.get() {
-            State::NotYet(reason) => Some(format!("not ready: {reason}")),
+            State::NotYet(reason) | State::Failed(reason) => Some(format!("not ready: {reason}")),
             State::Ready => None,
             State::Stopping => Some("not ready: stopping".to_owned()),
         }
@@ -99,7 +105,7 @@ impl Readiness {
     pub(crate) fn incomplete_because(&self) -> Option<Arc<str>> {
         match self.get() {
             State::NotYet(reason) => Some(reason),
-            State::Ready | State::Stopping => None,
+            State::Ready | State::Failed(_) | State::Stopping => None,
         }
     }
 

@@ -137,7 +137,16 @@ pub struct Lane {
     events: mpsc::Sender<Event>,
     shared: Arc<Shared>,
     thread: Arc<Mutex<Option<JoinHandle<()>>>>,
-    ended: watch::Receiver<()>,
+    is_closed: watch::Receiver<bool>,
+}
+
+/// How a lane ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All that was submitted is answered, and the log is closed.
+    Closed,
+    /// Its thread panicked. Nothing more is taken; what the log has is found at the next start.
+    Panicked,
 }
 
 /// What handles and thread tell each other beside events.
@@ -186,10 +195,13 @@ impl Lane {
         }
     }
 
-    /// Waits until the lane takes no more requests: it was closed, or its thread panicked.
-    pub async fn ended(&self) {
-        // Nothing is ever sent, so an answer means that the thread is gone.
-        let _ = self.ended.clone().changed().await;
+    /// Waits until the lane's thread has ended.
+    pub async fn ended(&self) -> Ended {
+        // An error says that the thread is gone and never said that it had closed.
+        match self.is_closed.clone().wait_for(|is_closed| *is_closed).await {
+            Ok(_) => Ended::Closed,
+            Err(_) => Ended::Panicked,
+        }
     }
 
     /// Finishes what was submitted, publishes it, closes the log and joins the thread. What is
@@ -231,8 +243,10 @@ impl Drop for Waiting {
 
 /// The thread's side of the lane.
 struct Worker {
-    tables: Tables,
+    /// First, so that it is closed before the surroundings end, also in a panic: they may hold what
+    /// keeps others away from its files.
     log: Log,
+    tables: Tables,
     metrics: Metrics,
     own_events: mpsc::Sender<Event>,
     shared: Arc<Shared>,
@@ -251,14 +265,14 @@ impl Replay {
     /// Ends the replay and begins to take requests.
     pub fn start(self, log: Log) -> std::io::Result<Lane> {
         let (events, inbox) = mpsc::channel();
-        let (running, ended) = watch::channel(());
+        let (closed, is_closed) = watch::channel(false);
         let shared = Arc::new(Shared::default());
         let (mut tables, metrics, log_end) = self.into_parts();
         tables.publish_due();
         let publish_interval = tables.options().publish_interval;
         let mut worker = Worker {
-            tables,
             log,
+            tables,
             metrics,
             own_events: events.clone(),
             shared: shared.clone(),
@@ -272,11 +286,11 @@ impl Replay {
         };
         let thread =
             std::thread::Builder::new().name("suyuan-ingest".to_owned()).spawn(move || {
-                let _running = running;
                 worker.run(&inbox);
                 worker.log.close();
+                closed.send_replace(true);
             })?;
-        Ok(Lane { events, shared, thread: Arc::new(Mutex::new(Some(thread))), ended })
+        Ok(Lane { events, shared, thread: Arc::new(Mutex::new(Some(thread))), is_closed })
     }
 }
 

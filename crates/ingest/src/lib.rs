@@ -9,7 +9,7 @@ mod receive;
 
 pub use admission::Rate;
 pub use lane::{
-    Lane, LaneOptions, Outcome, Refusal, Replay, ReplayError, Submission, Surroundings,
+    Ended, Lane, LaneOptions, Outcome, Refusal, Replay, ReplayError, Submission, Surroundings,
 };
 pub use metrics::{Metrics, Protocol};
 pub use receive::{Drained, Options, Receiver, Submit, Tenancy, serve};

@@ -18,12 +18,12 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use prometheus_client::registry::Registry;
 use suyuan_api::{ApiState, BuildInfo, Readiness};
 use suyuan_ids::TraceId;
-use suyuan_ingest::{Lane, LaneOptions, Metrics, Rate, Receiver, Replay, Surroundings};
+use suyuan_ingest::{Ended, Lane, LaneOptions, Metrics, Rate, Receiver, Replay, Surroundings};
 use suyuan_model::{Publication, Tenant};
 use suyuan_store::Store;
 use suyuan_wal::{LocalDisk, Log, Position, Recovered};
 use suyuan_wire::record::Limits;
-use tokio::task::spawn_blocking;
+use tokio::task::{JoinHandle, spawn_blocking};
 
 use crate::config::{Config, effective_toml};
 use crate::doors::{self, Addresses, Door, DoorError};
@@ -80,6 +80,8 @@ pub struct Running {
     readiness: Readiness,
     store: Store,
     lane: Lane,
+    /// Tells readiness when the lane fails.
+    lane_watch: JoinHandle<()>,
     receiving: Service,
     answering: Service,
 }
@@ -112,7 +114,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     };
     let receiving = receive(config, doors.otlp_grpc, doors.otlp_http, &lane, metrics);
     readiness.set_ready();
-    Ok(Running { addresses, readiness, store, lane, receiving, answering })
+    let lane_watch = tokio::spawn(watch(lane.clone(), readiness.clone()));
+    Ok(Running { addresses, readiness, store, lane, lane_watch, receiving, answering })
 }
 
 impl Running {
@@ -134,7 +137,17 @@ impl Running {
         if let Err(error) = spawn_blocking(move || lane.close()).await {
             tracing::error!(%error, "the log was not closed");
         }
+        if let Err(error) = self.lane_watch.await {
+            tracing::error!(%error, "the watch over the ingest thread ended badly");
+        }
         self.answering.stop().await;
+    }
+}
+
+/// A server that can take nothing says so where load balancers look.
+async fn watch(lane: Lane, readiness: Readiness) {
+    if lane.ended().await == Ended::Panicked {
+        readiness.set_failed("the ingest thread panicked: restart the server and report it");
     }
 }
 

@@ -377,3 +377,47 @@ async fn pressure_delays_the_next_request_but_not_for_ever() {
     assert_eq!(begin.elapsed(), 2 * PRESSURE_MAX, "the fourth one waits no more");
     lane.close();
 }
+
+/// A store that breaks when a window ends.
+struct Broken(Shown);
+
+impl Surroundings for Broken {
+    fn publish(&mut self, publication: Publication) {
+        self.0.publish(publication);
+    }
+
+    fn cut(&mut self, _: Option<Position>) {
+        panic!("the store is broken");
+    }
+
+    fn trace_rows(&self, tenant: &Tenant, trace_id: TraceId) -> u64 {
+        self.0.trace_rows(tenant, trace_id)
+    }
+
+    fn now_unix_nanos(&self) -> u64 {
+        self.0.now_unix_nanos()
+    }
+
+    fn pressure(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+#[tokio::test]
+async fn whoever_waits_learns_how_the_lane_ended() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let lane = start(folder.path(), Limits::default(), &Shown::default());
+    lane.submit(submission(&["1.a"])).await.expect("taken");
+    lane.close();
+    assert_eq!(lane.ended().await, Ended::Closed);
+    lane.cut();
+
+    let (log, _) = open(folder.path());
+    let broken = Broken(Shown::default());
+    let replay = Replay::new(LaneOptions::default(), broken, Metrics::new());
+    let lane = replay.start(log).expect("a thread starts");
+    lane.cut();
+    assert_eq!(lane.ended().await, Ended::Panicked);
+    assert_eq!(lane.submit(submission(&["1.b"])).await, Err(Refusal::Stopping));
+    lane.close();
+}

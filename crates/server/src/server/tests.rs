@@ -85,3 +85,42 @@ async fn a_directory_that_cannot_be_made_is_named() {
     let error = start(&config(&file)).await.err().unwrap().to_string();
     assert!(error.starts_with("cannot make the directory ") && error.contains("--data-dir"));
 }
+
+/// A store that breaks when it is given something.
+struct Broken;
+
+impl Surroundings for Broken {
+    fn publish(&mut self, _: Publication) {}
+
+    fn cut(&mut self, _: Option<Position>) {
+        panic!("the store is broken");
+    }
+
+    fn trace_rows(&self, _: &Tenant, _: TraceId) -> u64 {
+        0
+    }
+
+    fn now_unix_nanos(&self) -> u64 {
+        0
+    }
+
+    fn pressure(&self) -> Duration {
+        Duration::ZERO
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_whose_ingest_thread_panicked_is_not_ready() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let running = start(&config(data_dir.path())).await.unwrap();
+    let other = tempfile::tempdir().unwrap();
+    let (log, _) = open_log(&config(other.path())).await.unwrap();
+    let replay = Replay::new(LaneOptions::default(), Broken, Metrics::new());
+    let lane = replay.start(log).unwrap();
+    lane.cut();
+    watch(lane, running.readiness.clone()).await;
+    assert!(get(&running, "/ready").await.contains("not ready: the ingest thread panicked"));
+    let trace = get(&running, "/api/traces/00000000000000000000000000000001").await;
+    assert!(trace.starts_with("HTTP/1.1 404 "), "questions are answered: {trace}");
+    running.shutdown().await;
+}

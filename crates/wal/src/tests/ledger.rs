@@ -53,12 +53,12 @@ impl Ledger {
     /// Gives up all but so many of the records that are kept. Says what is given up by now.
     pub(super) fn release_all_but(&self, n_records: u64) -> Option<Position> {
         let fates = self.fates.lock().unwrap();
-        let ends = fates.values().rev().filter_map(|fate| match fate {
+        let mut ends = fates.values().rev().filter_map(|fate| match fate {
             Fate::Kept { end, .. } => Some(*end),
             Fate::Open | Fate::Gone => None,
         });
         let mut released = self.released.lock().unwrap();
-        *released = ends.skip(n_records as usize).next().max(*released);
+        *released = ends.nth(n_records as usize).max(*released);
         *released
     }
 

@@ -144,10 +144,10 @@ fn what_is_missing_at_the_front_is_damage_only_from_the_position_on() {
         assert_eq!(found, records[4..]);
         report.damage.iter().map(ToString::to_string).collect::<Vec<_>>()
     };
-    let whole = format!("segment 2, bytes 4096 to {last_end}: the file is missing");
-    assert_eq!(missing(None), [whole.clone()]);
-    assert_eq!(missing(Some(records[1].0)), [whole.clone()]);
-    assert_eq!(missing(Some(records[2].0)), [whole]);
+    let whole = vec![format!("segment 2, bytes 4096 to {last_end}: the file is missing")];
+    assert_eq!(missing(None), whole);
+    assert_eq!(missing(Some(records[1].0)), whole);
+    assert_eq!(missing(Some(records[2].0)), whole);
     let half =
         format!("segment 2, bytes {} to {last_end}: the file is missing", records[3].0.offset);
     assert_eq!(missing(Some(records[3].0)), [half]);
