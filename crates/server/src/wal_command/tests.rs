@@ -85,6 +85,35 @@ fn a_sound_log_is_listed() {
 }
 
 #[test]
+fn a_log_whose_front_was_removed_is_sound() {
+    let data_dir = data_dir();
+    let folder = data_dir.path().join(LOG_FOLDER);
+    let disk = Arc::new(LocalDisk::existing(&folder).unwrap());
+    let (log, _) = suyuan_wal::open(disk, options()).unwrap();
+    let (done, answers) = mpsc::channel();
+    log.append(vec![bytes::Bytes::from_static(b"later")], move |answer| done.send(answer).unwrap());
+    let position = answers.recv().unwrap().unwrap();
+    assert_eq!(log.truncator().truncate(position).unwrap().segments, 1);
+    log.close();
+    check(
+        &inspection_text(&inspection(&data_dir)),
+        expect![[r#"
+        segment  state     file     used  records  payload  marks  damage
+              2   open  4.1 KiB  4.1 KiB        1      5 B      1       -
+        begins at segment 2, earlier ones were removed
+    "#]],
+    );
+    check(
+        &verification_text(&verification(&data_dir)),
+        expect![[r#"
+            sound: 1 segment, 1 record, 5 B of payload
+            begins at segment 2, earlier ones were removed
+        "#]],
+    );
+    assert_eq!(run_verify(data_dir.path()).unwrap(), ExitCode::SUCCESS);
+}
+
+#[test]
 fn damage_is_listed_with_its_place_and_gives_exit_code_1() {
     let data_dir = data_dir();
     damage_second_record(&data_dir);
@@ -129,6 +158,7 @@ fn programs_get_the_same_as_json() {
               "what": "the payload does not match its checksum"
             }
           ],
+          "first_segment": 1,
           "payload_bytes": 20,
           "quarantined": 0,
           "records": 2,
