@@ -1,0 +1,215 @@
+//! Roll-ups against the obvious count, and the spans that would make them too large.
+
+use std::collections::BTreeMap;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+
+use super::*;
+use crate::column::{Column, Values};
+
+const SECOND: i64 = 1_000_000_000;
+
+fn span(start_unix_nanos: i64, duration_nanos: i64, row: u32) -> RollupSpan {
+    RollupSpan {
+        tenant: 0,
+        service: 1,
+        name: 0,
+        kind: 2,
+        status_code: 0,
+        is_root: false,
+        start_unix_nanos,
+        duration_nanos,
+        row,
+    }
+}
+
+fn texts(texts: &[&str]) -> Vec<String> {
+    texts.iter().map(|text| (*text).to_owned()).collect()
+}
+
+fn rollup_of(spans: &[RollupSpan], bytes_max: u64) -> Option<(Step, RollupTable)> {
+    let mut builder = RollupBuilder::default();
+    spans.iter().for_each(|span| builder.push(span));
+    let services = texts(&["", "mall", "cart"]);
+    let names = texts(&["GET /", "pay", "溯源"]);
+    let rollup = builder.finish(&services, &names, bytes_max)?;
+    assert_eq!(rollup.columns.len(), rollup_columns().len());
+    for (column, spec) in rollup.columns.iter().zip(rollup_columns()) {
+        assert_eq!((column.values.kind(), column.rows.is_some()), (spec.kind, spec.is_optional));
+    }
+    let table = RollupTable::read(rollup.columns).unwrap();
+    assert_eq!(table.len(), rollup.n_rows as usize);
+    Some((rollup.step, table))
+}
+
+/// (end of the cell, bucket, spans, exemplar) of spans of one series.
+#[track_caller]
+fn check(spans: &[RollupSpan], expected: &[(i64, u32, u32, Option<u32>)]) {
+    let (step, table) = rollup_of(spans, u64::MAX).unwrap();
+    assert_eq!(step, Step::Seconds15);
+    let rows: Vec<_> = (0..table.len())
+        .map(|row| table.row(row))
+        .map(|row| (row.cell_end_unix_seconds, row.duration_bucket, row.n_spans, row.exemplar_row))
+        .collect();
+    assert_eq!(rows, expected);
+}
+
+#[test]
+fn a_cell_is_closed_on_the_right() {
+    let ends = [(0, 3, 1, Some(0)), (15, 3, 2, Some(1)), (30, 3, 1, Some(3))];
+    let starts = [0, 1, 15 * SECOND, 15 * SECOND + 1];
+    let spans: Vec<RollupSpan> =
+        starts.into_iter().zip(0..).map(|(start, row)| span(start, 5, row)).collect();
+    check(&spans, &ends);
+}
+
+#[test]
+fn the_exemplar_is_the_first_span_of_the_slowest_bucket() {
+    let durations = [3, 900, 1_000, 4];
+    let spans: Vec<RollupSpan> =
+        durations.into_iter().zip(0..).map(|(nanos, row)| span(SECOND, nanos, row)).collect();
+    check(&spans, &[(15, 2, 2, None), (15, 10, 2, Some(1))]);
+}
+
+#[test]
+fn times_of_any_clock_have_a_cell() {
+    let spans = [span(i64::MIN, i64::MIN, 0), span(-1, -1, 1), span(i64::MAX, i64::MAX, 2)];
+    let first = i64::MIN / (15 * SECOND) * 15;
+    let last = (i64::MAX / (15 * SECOND) + 1) * 15;
+    check(&spans, &[(first, 0, 1, Some(0)), (0, 0, 1, Some(1)), (last, 63, 1, Some(2))]);
+}
+
+#[test]
+fn a_bucket_ends_at_a_power_of_two() {
+    let buckets = [0, 1, 2, 3, 4, 5, 1 << 62, (1 << 62) + 1].map(duration_bucket);
+    assert_eq!(buckets, [0, 0, 1, 2, 2, 3, 62, 63]);
+}
+
+#[test]
+fn cells_grow_until_they_fit() {
+    // A span every 15 s for ten hours.
+    let spans: Vec<RollupSpan> =
+        (0..2_400).map(|n| span(i64::from(n) * 15 * SECOND, 5, n as u32)).collect();
+    let step = |bytes_max| rollup_of(&spans, bytes_max).map(|(step, table)| (step, table.len()));
+    assert_eq!(step(20_000), Some((Step::Seconds15, 2_400)));
+    assert_eq!(step(8_000), Some((Step::Seconds60, 601)));
+    assert_eq!(step(4_000), Some((Step::Seconds300, 121)));
+    assert_eq!(step(1_000), None);
+    assert_eq!(rollup_of(&[], u64::MAX).map(|(step, _)| step), None);
+}
+
+#[test]
+fn clocks_that_lie_in_every_span_make_no_rollup_and_take_no_memory() {
+    let mut builder = RollupBuilder::default();
+    for row in 0..500_000 {
+        builder.push(&span(i64::from(row) * 3_600 * SECOND, 5, row));
+    }
+    assert!(builder.finish(&texts(&["", "mall"]), &texts(&["pay"]), u64::MAX).is_none());
+}
+
+#[test]
+fn a_name_for_every_span_makes_no_rollup() {
+    let mut builder = RollupBuilder::default();
+    for row in 0..200_000 {
+        builder.push(&RollupSpan { name: row, ..span(SECOND, 5, row) });
+    }
+    assert!(builder.finish(&[], &[], u64::MAX).is_none());
+}
+
+fn arbitrary_spans() -> impl Strategy<Value = Vec<RollupSpan>> {
+    let what = (0..2u32, 0..3u32, 0..3u32, 1..3i32, 0..3i32, any::<bool>());
+    let when = (-40..400i64, -1..2i64, prop_oneof![0..40i64, any::<i64>()]);
+    vec((what, when), 0..200).prop_map(|spans| {
+        let of = |((what, when), row)| {
+            let (tenant, service, name, kind, status_code, is_root) = what;
+            let (steps, nanos, duration_nanos): (i64, i64, i64) = when;
+            RollupSpan {
+                tenant,
+                service,
+                name,
+                kind,
+                status_code,
+                is_root,
+                start_unix_nanos: steps * 5 * SECOND + nanos,
+                duration_nanos,
+                row,
+            }
+        };
+        spans.into_iter().zip(0..).map(of).collect()
+    })
+}
+
+/// Spans by (tenant, service, name, kind, status, root, end of the cell, bucket).
+type Counts = BTreeMap<(u32, u32, u32, i32, i32, bool, i64, u32), u32>;
+
+proptest! {
+    #[test]
+    fn every_span_is_counted_once_where_it_belongs(
+        spans in arbitrary_spans(),
+        coarseness in 0..3usize,
+    ) {
+        let mut builder = RollupBuilder::default();
+        spans.iter().for_each(|span| builder.push(span));
+        let services = texts(&["", "mall", "cart"]);
+        let names = texts(&["GET /", "pay", "溯源"]);
+        let step = Step::ALL[coarseness];
+        (0..coarseness).for_each(|_| builder.coarsen());
+        let Some(rollup) = builder.finish(&services, &names, u64::MAX) else {
+            prop_assert!(spans.is_empty());
+            return Ok(());
+        };
+        prop_assert_eq!(rollup.step, step);
+        let mut expected = Counts::new();
+        for span in &spans {
+            let step_nanos = i128::from(step.nanos());
+            let end = (0..).map(|n| step_nanos * (n - 100)).find(|end| *end >= span.start_unix_nanos.into());
+            let end = (end.unwrap() / i128::from(SECOND)) as i64;
+            let nanos = span.duration_nanos;
+            let bucket = (0..63).find(|bucket| nanos <= 1 << bucket).unwrap_or(63);
+            let series = (span.tenant, span.service, span.name, span.kind, span.status_code);
+            let key = (series.0, series.1, series.2, series.3, series.4, span.is_root, end, bucket);
+            *expected.entry(key).or_default() += 1;
+        }
+        let table = RollupTable::read(rollup.columns).unwrap();
+        let mut found = Counts::new();
+        for row in (0..table.len()).map(|row| table.row(row)) {
+            let number = |texts: &[String], text: &str| texts.iter().position(|t| t == text).unwrap() as u32;
+            let service = row.service_name.map_or(0, |service| number(&services, service));
+            let name = number(&names, row.name);
+            let key = (row.tenant, service, name, row.kind, row.status_code, row.is_root, row.cell_end_unix_seconds, row.duration_bucket);
+            prop_assert_eq!(found.insert(key, row.n_spans), None);
+            if let Some(exemplar) = row.exemplar_row {
+                let span = &spans[exemplar as usize];
+                prop_assert_eq!((span.tenant, span.service, span.name), (row.tenant, service, name));
+                prop_assert_eq!(duration_bucket(span.duration_nanos), row.duration_bucket);
+            }
+        }
+        prop_assert_eq!(found, expected);
+    }
+}
+
+#[test]
+fn columns_that_are_no_rollup_are_refused() {
+    let read = |change: fn(&mut Vec<Column>)| {
+        let mut builder = RollupBuilder::default();
+        builder.push(&span(SECOND, 5, 0));
+        let rollup = builder.finish(&texts(&["", "mall"]), &texts(&["pay"]), u64::MAX).unwrap();
+        let mut columns = rollup.columns;
+        change(&mut columns);
+        RollupTable::read(columns).map(|table| table.len())
+    };
+    let error = |change| read(change).unwrap_err().to_string();
+    assert_eq!(read(|_| ()), Ok(1));
+    assert_eq!(error(|columns| columns.truncate(9)), "roll-up has 9 columns instead of 10");
+    assert_eq!(error(|columns| columns.clear()), "roll-up has 0 columns instead of 10");
+    assert_eq!(error(|columns| columns.swap(2, 3)), "roll-up: column 2 holds I32");
+    assert_eq!(
+        error(|columns| columns[8].values = Values::U32(Vec::new().into())),
+        "roll-up: column 8 has 0 values for 1 rows"
+    );
+    assert_eq!(
+        error(|columns| columns[9].rows = Some(Vec::new().into())),
+        "roll-up: column 9 has 1 values for 1 rows"
+    );
+}
