@@ -68,7 +68,8 @@ fn an_entry_of_version_1_is_read() {
         000a046d616c6c1a96808080000a101000000000000000000000000000000110
         011814210000faed517286185a10b00000000000000000000000000000036210
         b00000000000000000000000000000046a10b000000000000000000000000000
-        000572858080800008c8011001"#]].assert_eq(&hex(&object));
+        000572858080800008c8011001"#]]
+    .assert_eq(&hex(&object));
 }
 
 /// This expectation never changes.
@@ -86,7 +87,8 @@ fn a_snapshot_of_version_1_is_read() {
         000110011814210000faed51728618329f808080000a10b00000000000000000
         0000000000000410c901188080e8ef9eca9cc3183a97808080000a10b0000000
         00000000000000000000000510ca0118054297808080000a10ee000000000000
-        0000000000000000011008188102"#]].assert_eq(&hex(&object));
+        0000000000000000011008188102"#]]
+    .assert_eq(&hex(&object));
 }
 
 /// The bytes of the documentation.
@@ -105,11 +107,10 @@ fn the_documented_entry() {
     };
     let object = encode_entry(&entry).unwrap();
     let page = include_str!("../../../../docs/formats/catalog.md");
-    let shown: Vec<&str> = page
-        .lines()
-        .filter_map(|line| line.strip_prefix("    ")?.split_once("   ").map(|(bytes, _)| bytes))
-        .collect();
-    let shown: String = shown.concat().split_whitespace().collect();
+    let (_, example) = page.split_once("```text\n").unwrap();
+    let lines = example.lines().take_while(|line| *line != "```");
+    let shown = lines.map(|line| line.split_once("   ").unwrap().0).collect::<String>();
+    let shown = shown.replace(' ', "");
     assert_eq!(hex(&object).replace('\n', ""), shown);
 }
 
