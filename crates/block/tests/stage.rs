@@ -79,9 +79,13 @@ fn columns_that_were_not_asked_for_are_as_if_nobody_had_them() {
     let mut random = Random::new(7);
     let chunks = chunks_of(&mut random, Shape::FewKeys);
     let block = stage(&chunks, MANY, &mut random);
-    let slice = &block.slices[0];
+    let slice = block.slices.iter().max_by_key(|slice| slice.n_rows).expect("there are slices");
     let all = names(&slice.specs);
-    let kept = ["span_id", "start_unix_nanos", "attr:string:a"];
+    let attribute = all.iter().zip(&slice.columns.spans).find_map(|(name, column)| {
+        let is_there = name.starts_with("attr:") && !column.values.is_empty();
+        is_there.then_some(*name)
+    });
+    let kept = ["span_id", "start_unix_nanos", attribute.expect("some row has attributes")];
     let places: Vec<usize> =
         kept.iter().filter_map(|name| all.iter().position(|other| other == name)).collect();
     assert_eq!(places.len(), kept.len(), "{all:?}");
@@ -98,13 +102,13 @@ fn columns_that_were_not_asked_for_are_as_if_nobody_had_them() {
     assert_eq!((chunk.name.value(0), chunk.kind.value(0)), ("", 0));
     assert_eq!(chunk.end_unix_nanos, chunk.start_unix_nanos);
     assert_eq!(chunk.parent_span_id(0), None);
-    assert!(chunk.attributes.columns.iter().all(|column| &*column.key == "a"));
-    assert!(chunk.attributes.columns.iter().any(|column| !column.rows.is_empty()));
+    let [column] = &chunk.attributes.columns[..] else { panic!("one column") };
+    assert_eq!(column.rows.len(), columns[2].values.len());
 }
 
 #[test]
 fn damaged_columns_are_errors_or_rows_never_a_panic() {
-    for seed in 0..300 {
+    for seed in 0..100 {
         let mut random = Random::new(seed);
         let chunks = chunks_of(&mut random, Shape::FewKeys);
         let mut block = stage(&chunks, MANY, &mut random);
@@ -133,7 +137,8 @@ fn damage(column: &mut Column, random: &mut Random) {
         0 => column.rows = Some((0..column.values.len() as u32).collect()),
         1 => {
             let n_rows = random.below(80) as u32;
-            column.rows = Some((0..column.values.len() as u32).map(|row| row * 3 + n_rows).collect());
+            column.rows =
+                Some((0..column.values.len() as u32).map(|row| row * 3 + n_rows).collect());
         }
         2 => {
             let n = column.values.len();

@@ -20,7 +20,7 @@ use suyuan_wire::record::{Format, Limits};
 
 /// What random tables are like.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Shape {
+pub(crate) enum Shape {
     /// Keys repeat within rows, orders differ.
     FewKeys,
     /// More keys than there may be columns.
@@ -32,25 +32,27 @@ pub enum Shape {
 }
 
 /// A block without files.
-pub struct Block {
-    pub layout: Layout,
-    pub slices: Vec<Slice>,
-    pub shared: SharedColumns,
-    pub resources: Resources,
-    pub scopes: Scopes,
+pub(crate) struct Block {
+    pub(crate) layout: Layout,
+    pub(crate) slices: Vec<Slice>,
+    pub(crate) shared: SharedColumns,
+    pub(crate) resources: Resources,
+    pub(crate) scopes: Scopes,
+    pub(crate) event_specs: Vec<ColumnSpec>,
+    pub(crate) link_specs: Vec<ColumnSpec>,
     /// For each row of the block the chunk and row it was.
     origins: Vec<(usize, u32)>,
 }
 
-pub struct Slice {
-    pub first_row: u32,
-    pub n_rows: u32,
-    pub specs: Vec<ColumnSpec>,
-    pub columns: SliceColumns,
+pub(crate) struct Slice {
+    pub(crate) first_row: u32,
+    pub(crate) n_rows: u32,
+    pub(crate) specs: Vec<ColumnSpec>,
+    pub(crate) columns: SliceColumns,
 }
 
 /// Two tenants' chunks: the first half of them belongs to the first one.
-pub fn chunks_of(random: &mut Random, shape: Shape) -> Vec<Chunk> {
+pub(crate) fn chunks_of(random: &mut Random, shape: Shape) -> Vec<Chunk> {
     let (n_chunks, n_rows_max) = match shape {
         Shape::FewKeys => (4, 40),
         Shape::ManyKeys => (6, 60),
@@ -72,7 +74,7 @@ pub fn chunks_of(random: &mut Random, shape: Shape) -> Vec<Chunk> {
 }
 
 /// Chunks out of requests of every shape that OTLP allows.
-pub fn corpus(seed: u64) -> Vec<Chunk> {
+pub(crate) fn corpus(seed: u64) -> Vec<Chunk> {
     let mut arbitrary = Arbitrary::new(seed);
     let mut table = TableBuilder::default();
     let chunk = |_| {
@@ -188,7 +190,7 @@ fn push_attributes(
 }
 
 /// Orders the rows of all chunks as a block does and stages them, slice by slice.
-pub fn stage(chunks: &[Chunk], n_rows_told: u64, random: &mut Random) -> Block {
+pub(crate) fn stage(chunks: &[Chunk], n_rows_told: u64, random: &mut Random) -> Block {
     let mut counts = KeyCounts::default();
     for half in chunks.chunks(2) {
         let mut part = KeyCounts::default();
@@ -236,7 +238,9 @@ pub fn stage(chunks: &[Chunk], n_rows_told: u64, random: &mut Random) -> Block {
         &part(shared.n_scopes, &names(&scope_specs), &shared.scopes),
     )
     .expect("what was staged");
-    Block { layout, slices, shared, resources, scopes, origins: rows.origins }
+    let (event_specs, link_specs) = (layout::event_columns(&layout), layout::link_columns(&layout));
+    let origins = rows.origins;
+    Block { layout, slices, shared, resources, scopes, event_specs, link_specs, origins }
 }
 
 #[derive(Default)]
@@ -281,19 +285,18 @@ impl Rows {
 
 impl Block {
     /// A slice as a chunk.
-    pub fn read(&self, n: usize) -> Result<Chunk, UnstageError> {
+    pub(crate) fn read(&self, n: usize) -> Result<Chunk, UnstageError> {
         let slice = &self.slices[n];
-        let events = names_of(layout::event_columns(&self.layout));
-        let links = names_of(layout::link_columns(&self.layout));
-        let (events, links) = (refs(&events), refs(&links));
+        let (events, links) = (names(&self.event_specs), names(&self.link_specs));
         let side = |side: &Option<suyuan_block::stage::SideColumns>| {
             side.as_ref().map(|side| (side.n_rows, side.columns.clone()))
         };
         let (event_columns, link_columns) =
             (side(&slice.columns.events), side(&slice.columns.links));
+        let span_names = names(&slice.specs);
         let parts = SpanParts {
             first_row: slice.first_row,
-            spans: part(slice.n_rows, &names(&slice.specs), &slice.columns.spans),
+            spans: part(slice.n_rows, &span_names, &slice.columns.spans),
             events: event_columns.as_ref().map(|(n_rows, c)| part(*n_rows, &events, c)),
             links: link_columns.as_ref().map(|(n_rows, c)| part(*n_rows, &links, c)),
         };
@@ -301,14 +304,14 @@ impl Block {
     }
 
     /// Every row equals the one it was.
-    pub fn check_rows(&self, chunks: &[Chunk], seed: u64) {
+    pub(crate) fn check_rows(&self, chunks: &[Chunk], seed: u64) {
         for (n, slice) in self.slices.iter().enumerate() {
             check_columns(&slice.specs, &slice.columns.spans);
             for side in slice.columns.events.iter() {
-                check_columns(&layout::event_columns(&self.layout), &side.columns);
+                check_columns(&self.event_specs, &side.columns);
             }
             for side in slice.columns.links.iter() {
-                check_columns(&layout::link_columns(&self.layout), &side.columns);
+                check_columns(&self.link_specs, &side.columns);
             }
             let found = self.read(n).unwrap_or_else(|error| panic!("seed {seed}: {error}"));
             assert_eq!(found.n_rows() as u32, slice.n_rows, "seed {seed}");
@@ -355,7 +358,7 @@ fn service_of(chunk: &Chunk, row: u32) -> String {
 }
 
 /// What a row says, attributes of every owner in order.
-pub fn line(chunk: &Chunk, row: u32) -> String {
+pub(crate) fn line(chunk: &Chunk, row: u32) -> String {
     let at = row as usize;
     let event = |event: u32| {
         let (events, at) = (&chunk.events, event as usize);
@@ -388,18 +391,10 @@ fn attributes(table: &AttributeTable, row: u32) -> String {
     shown.collect::<Vec<_>>().join(" ")
 }
 
-pub fn part<'a>(n_rows: u32, names: &'a [&'a str], columns: &'a [Column]) -> Part<'a> {
+pub(crate) fn part<'a>(n_rows: u32, names: &'a [&'a str], columns: &'a [Column]) -> Part<'a> {
     Part { n_rows, names, columns }
 }
 
-pub fn names(specs: &[ColumnSpec]) -> Vec<&str> {
+pub(crate) fn names(specs: &[ColumnSpec]) -> Vec<&str> {
     specs.iter().map(|spec| &*spec.name).collect()
-}
-
-fn names_of(specs: Vec<ColumnSpec>) -> Vec<String> {
-    specs.into_iter().map(|spec| spec.name).collect()
-}
-
-fn refs(names: &[String]) -> Vec<&str> {
-    names.iter().map(|name| &**name).collect()
 }
