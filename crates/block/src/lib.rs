@@ -8,6 +8,9 @@
 
 mod column;
 
+pub mod reader;
+pub mod writer;
+
 pub mod file;
 
 pub mod tree;
@@ -25,7 +28,7 @@ pub mod traces;
 
 pub use column::{Column, ColumnSpec, Compression, Encoding, Kind, Values};
 pub use directory::{DirectoryBuilder, KeyDirectory, Presence};
-pub use filter::{FILTER_NAME, FilterError, IdFilter, IdFilterBuilder, IdHash, TenantSeed};
+pub use filter::{FilterError, IdFilter, IdFilterBuilder, IdHash, TenantSeed};
 pub use meta::{
     BadBlockId, BlockId, BlockMeta, FileMeta, LogRange, MetaError, RollupMeta, Shard, ShardHash,
     SideRows, SliceMeta, TenantMeta, TenantRange, TimeRange,

@@ -8,8 +8,8 @@
 //! scopes all count from 0 within the block. Slices follow each other without gaps; inside a slice
 //! the tenants do, by name; so the encoding says only how many rows each has.
 //!
-//! Size: 1.3 kB for a block of a million spans of one tenant with 60 keys, 25 kB for one of 2,000
-//! tenants with 20 keys each (measured in the tests).
+//! Size, of made-up metas: 0.8 kB for a million spans of one tenant with 60 keys, 13 kB with 10,000
+//! keys; 7 kB for 2,000 tenants with the same 20 keys, 58 kB with 20 keys of their own each.
 
 use std::fmt;
 use std::ops::Range;
@@ -288,6 +288,14 @@ impl BlockMeta {
     /// Total: whatever the bytes are, a meta that holds together or an error that says where.
     pub fn decode(encoded: &[u8]) -> Result<Self, MetaError> {
         let meta = encoding::decode(encoded)?;
+        check::check(&meta)?;
+        Ok(meta)
+    }
+
+    /// As [`Self::decode`], of what the frame holds; for fuzzing.
+    #[doc(hidden)]
+    pub fn decode_body(body: &[u8]) -> Result<Self, MetaError> {
+        let meta = encoding::decode_body(body)?;
         check::check(&meta)?;
         Ok(meta)
     }

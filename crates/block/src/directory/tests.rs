@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use proptest::collection::{btree_set, vec};
 use proptest::prelude::*;
 use suyuan_model::{AttributeOwner, SpanHead, TableBuilder};
+use suyuan_wire::protobuf::Writer;
 
 use super::*;
 use crate::layout::KeyCounts;
@@ -147,6 +148,9 @@ proptest! {
             builder.add_chunk(*tenant, chunk);
         }
         let directory = builder.finish(6);
+        let mut written = Writer::new();
+        directory.write(&mut written);
+        prop_assert_eq!(KeyDirectory::read(written.as_bytes()).as_ref(), Ok(&directory));
         for tenant in 0..6 {
             let of_tenant = || chunks.iter().filter(|(other, ..)| *other == tenant);
             for key in 0..12u8 {
