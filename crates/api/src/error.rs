@@ -5,7 +5,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 use suyuan_ids::IdError;
 use suyuan_model::TenantError;
-use suyuan_store::FindError;
+use suyuan_store::{FindError, FlushError};
 
 /// How long a client should wait for a server that is replaying its log, or busy.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
@@ -42,6 +42,8 @@ pub(crate) enum ApiError {
     TimedOut { seconds: f64 },
     #[error("the trace cannot be read: {0}")]
     Find(#[from] FindError),
+    #[error(transparent)]
+    Flush(#[from] FlushError),
     #[error("internal error; the server's log says more")]
     Internal,
 }
@@ -50,7 +52,7 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::NoTenant => StatusCode::UNAUTHORIZED,
-            Self::NotReady(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady(_) | Self::Flush(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
             Self::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
             Self::Find(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,

@@ -8,11 +8,13 @@
 //! - [`trace_by_id`]: the two trace endpoints.
 //! - [`answer_body`] and [`compression`]: an answer on its way out, encoded when it is asked for.
 //! - [`tenancy`]: whose data a request may see.
+//! - [`admin`]: what operators ask the server to do.
 //! - [`about`]: readiness, metrics, versions, status pages.
 //! - [`grpc`]: what a gRPC client hears.
 //! - [`serve`]: connections, limits, draining.
 
 mod about;
+mod admin;
 mod answer_body;
 mod compression;
 mod error;

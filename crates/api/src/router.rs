@@ -9,10 +9,10 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request, State};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::Response;
-use axum::routing::get;
+use axum::routing::{get, post};
 
 use crate::state::ApiState;
-use crate::{about, grpc, trace_by_id};
+use crate::{about, admin, grpc, trace_by_id};
 
 /// The label of requests for paths that do not exist.
 const UNKNOWN_ROUTE: &str = "unknown";
@@ -23,6 +23,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/", get(about::index))
         .route("/api/traces/{id}", get(trace_by_id::v1))
         .route("/api/v2/traces/{id}", get(trace_by_id::v2))
+        .route("/api/admin/flush", post(admin::flush))
         .route("/api/echo", get(about::echo))
         .route("/api/status/buildinfo", get(about::build_info))
         .route("/ready", get(about::ready))

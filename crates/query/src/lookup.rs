@@ -7,7 +7,7 @@
 
 use suyuan_ids::TraceId;
 use suyuan_model::{OutlineSorter, SpanOutline, Tenant, TraceRows};
-use suyuan_store::{FindError, Store};
+use suyuan_store::{FindError, Skipped, Store};
 use suyuan_wire::answer::content_hash;
 
 /// A trace, and what was read to find it.
@@ -19,6 +19,8 @@ pub struct Lookup {
     pub n_sources: usize,
     /// Rows that were left out because they repeat another one.
     pub n_duplicates: usize,
+    /// Blocks that may hold more of it and cannot be read.
+    pub skipped: Vec<Skipped>,
 }
 
 /// Looks for a trace in the data of each tenant; what is found is one trace.
@@ -26,14 +28,15 @@ pub struct Lookup {
 /// Reads scratch files when the trace is not in memory: not for threads that must not wait.
 pub fn trace_by_id(store: &Store, tenants: &[Tenant], id: TraceId) -> Result<Lookup, FindError> {
     let mut found = TraceRows::default();
+    let mut skipped = Vec::new();
     for tenant in tenants {
-        if let Some(rows) = store.find_trace(tenant, id)? {
-            found.pieces.extend(rows.pieces);
-        }
+        let of_tenant = store.find_trace(tenant, id)?;
+        found.pieces.extend(of_tenant.rows.pieces);
+        skipped.extend(of_tenant.skipped);
     }
     let n_sources = found.pieces.len();
     let (rows, n_duplicates) = without_duplicates(found);
-    Ok(Lookup { rows, n_sources, n_duplicates })
+    Ok(Lookup { rows, n_sources, n_duplicates, skipped })
 }
 
 /// Takes out every row that repeats another one, and says how many those were.

@@ -20,8 +20,9 @@ use suyuan_api::{ApiState, BuildInfo, Readiness};
 use suyuan_ids::TraceId;
 use suyuan_ingest::{Ended, Lane, LaneOptions, Metrics, Rate, Receiver, Replay, Surroundings};
 use suyuan_model::{Publication, Tenant};
-use suyuan_store::Store;
-use suyuan_wal::{LocalDisk, Log, Position, Recovered};
+use suyuan_objects::{LocalObjects, prove_create_if_absent};
+use suyuan_store::{LogControl, Store};
+use suyuan_wal::{LocalDisk, Log, Position, Recovered, StatsReader, Truncator};
 use suyuan_wire::record::Limits;
 use tokio::task::{JoinHandle, spawn_blocking};
 
@@ -47,6 +48,8 @@ const LOG_RESERVE_BYTES: u64 = 1 << 20;
 /// filled, the index of traces, answers.
 const OTHER_MEMORY_BYTES: u64 = 192 << 20;
 const LIVE_MEMORY_BYTES_MIN: u64 = 16 << 20;
+/// Dictionaries and filters of blocks, kept between questions.
+const READ_CACHE_BYTES: usize = 32 << 20;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
@@ -67,6 +70,10 @@ pub enum StartError {
     Replay { path: PathBuf, error: suyuan_wal::ReplayError },
     #[error(transparent)]
     Store(#[from] suyuan_store::OpenError),
+    #[error(transparent)]
+    Objects(#[from] suyuan_objects::ObjectError),
+    #[error(transparent)]
+    NoCreateIfAbsent(#[from] suyuan_objects::NoCreateIfAbsent),
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
     #[error("start-up panicked: {0}; please report it")]
@@ -95,8 +102,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let doors = doors::open(config).await?;
     let addresses = doors.addresses();
 
-    let store = open_store(config)?;
     let (log, recovered) = open_log(config).await?;
+    let store = open_store(config, &log).await?;
     let metrics = Metrics::new();
     let readiness = Readiness::not_yet("reading the log");
     let not_served = NotServed::default();
@@ -104,14 +111,19 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let answering = answer(config, doors.http, registry, &store, &readiness);
 
     let surroundings = LaneSurroundings { store: store.clone(), _lock: lock };
+    let (truncator, log_stats) = (log.truncator(), log.stats_reader());
     let replay = Replay::new(lane_options(config), surroundings, metrics.clone());
-    let lane = match read_log(config, log, recovered, replay, &readiness, &not_served).await {
+    let from = store.sealed_to();
+    let read = read_log(config, log, recovered, from, replay, &readiness, &not_served);
+    let lane = match read.await {
         Ok(lane) => lane,
         Err(error) => {
             answering.stop().await;
             return Err(error);
         }
     };
+    let control = Control { lane: lane.clone(), truncator, stats: log_stats };
+    store.start(Arc::new(control)).map_err(StartError::Thread)?;
     let receiving = receive(config, doors.otlp_grpc, doors.otlp_http, &lane, metrics);
     readiness.set_ready();
     let lane_watch = tokio::spawn(watch(lane.clone(), readiness.clone()));
@@ -134,7 +146,12 @@ impl Running {
         self.readiness.set_stopping();
         self.receiving.stop().await;
         let lane = self.lane;
-        if let Err(error) = spawn_blocking(move || lane.close()).await {
+        let store = self.store;
+        let close = move || {
+            lane.close();
+            store.stop();
+        };
+        if let Err(error) = spawn_blocking(close).await {
             tracing::error!(%error, "the log was not closed");
         }
         if let Err(error) = self.lane_watch.await {
@@ -160,13 +177,29 @@ fn make_directories(data_dir: &Path) -> Result<(), StartError> {
     Ok(())
 }
 
-fn open_store(config: &Config) -> Result<Store, StartError> {
+/// Reads the catalog, and what it costs depends on the object store.
+async fn open_store(config: &Config, log: &Log) -> Result<Store, StartError> {
     let taken = config.otlp.in_flight_bytes_max.saturating_add(OTHER_MEMORY_BYTES);
     let left = config.limits.memory_bytes_max.saturating_sub(taken);
-    Ok(Store::open(suyuan_store::Options {
-        live_directory: config.server.data_dir.join(LIVE_FOLDER),
-        resident_bytes_max: left.max(LIVE_MEMORY_BYTES_MIN),
-    })?)
+    let path = config.server.data_dir.join(OBJECTS_FOLDER);
+    let live_directory = config.server.data_dir.join(LIVE_FOLDER);
+    let log = log.uuid();
+    let open = move || {
+        let disk = LocalDisk::create(&path)
+            .map_err(|error| StartError::Directory { path: path.clone(), error })?;
+        let objects = LocalObjects::open(Arc::new(disk))?;
+        prove_create_if_absent(&objects)?;
+        Ok(Store::open(suyuan_store::Options {
+            live_directory,
+            resident_bytes_max: left.max(LIVE_MEMORY_BYTES_MIN),
+            objects: Arc::new(objects),
+            log,
+            seal: suyuan_store::SealPolicy::default(),
+            writer: suyuan_block::writer::WriterOptions::default(),
+            read_cache_bytes_max: READ_CACHE_BYTES,
+        })?)
+    };
+    spawn_blocking(open).await.map_err(StartError::Panicked)?
 }
 
 /// Opening finds the end of the log, which reads much of its last segment.
@@ -236,6 +269,7 @@ async fn read_log(
     config: &Config,
     log: Log,
     recovered: Recovered,
+    from: Option<Position>,
     replay: Replay,
     readiness: &Readiness,
     not_served: &NotServed,
@@ -243,7 +277,7 @@ async fn read_log(
     let path = config.server.data_dir.join(LOG_FOLDER);
     let (readiness, not_served) = (readiness.clone(), not_served.clone());
     let read = move || {
-        let replay = replay::replay(replay, recovered, &readiness, &not_served)
+        let replay = replay::replay(replay, recovered, from, &readiness, &not_served)
             .map_err(|error| StartError::Replay { path, error })?;
         replay.start(log).map_err(StartError::Thread)
     };
@@ -321,10 +355,12 @@ impl Surroundings for LaneSurroundings {
         self.store.publish(publication);
     }
 
-    fn cut(&mut self, _: Option<Position>) {}
+    fn cut(&mut self, log_end: Option<Position>) {
+        self.store.cut(log_end);
+    }
 
     fn trace_rows(&self, tenant: &Tenant, trace_id: TraceId) -> u64 {
-        self.store.trace_rows(tenant, trace_id)
+        self.store.live_trace_rows(tenant, trace_id)
     }
 
     fn now_unix_nanos(&self) -> u64 {
@@ -333,7 +369,31 @@ impl Surroundings for LaneSurroundings {
     }
 
     fn pressure(&self) -> Duration {
-        Duration::ZERO
+        self.store.pressure()
+    }
+}
+
+/// What the store asks of the lane and the log.
+struct Control {
+    lane: Lane,
+    truncator: Truncator,
+    stats: StatsReader,
+}
+
+impl LogControl for Control {
+    fn request_cut(&self) {
+        self.lane.cut();
+    }
+
+    fn truncate(&self, before: Position) {
+        // What stays is skipped by the next replay, and the next seal tries again.
+        if let Err(error) = self.truncator.truncate(before) {
+            tracing::warn!(%error, "cannot shorten the log");
+        }
+    }
+
+    fn appended_bytes(&self) -> u64 {
+        self.stats.stats().bytes
     }
 }
 

@@ -1,52 +1,87 @@
-//! Live data, findable by trace; later also blocks and the one scan over both.
+//! Live data and blocks: everything that was received, findable by trace.
 //!
-//! In: chunks from ingest, in the order of the log, whose rows the log has on disk. Out: the rows
-//! of a trace. Chunks that do not fit the memory budget move to scratch files; nothing here is the
-//! only copy of anything, the log is.
+//! In: chunks from ingest, in the order of the log, whose rows the log has on disk, and cuts, at
+//! which live data ends and becomes one block. Out: the rows of a trace, wherever they lie. Of live
+//! data nothing here is the only copy, the log is; of blocks the object store is, and the catalog's
+//! entries say which of them exist.
+//!
+//! ```text
+//!   publish ──> window (chunks, row chains) ──> spill: scratch files, when memory runs short
+//!                   │ cut
+//!                   v
+//!               seal: slices ──> block's files ──> catalog entry ──> view ──> log truncated
+//! ```
+//!
+//! - [`view`]: live data and blocks at one moment; a reader holds one and nothing moves.
+//! - [`live`], [`window`], [`spill`], [`chunk_file`]: what has no block yet.
+//! - [`sealer`], [`seal`], [`slices`]: live data to one block.
+//! - [`blocks`]: the blocks there are, opened when needed.
 
+mod blocks;
 mod chunk_file;
+mod find;
+mod live;
 mod metrics;
+mod seal;
+mod sealer;
+mod slices;
 mod spill;
+mod view;
 mod window;
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use prometheus_client::registry::Registry;
+use rustix::rand::GetRandomFlags;
+use suyuan_block::file::read::ReadCache;
+use suyuan_block::writer::WriterOptions;
+use suyuan_catalog::{Catalog, CatalogError, CommitError, Owner, State};
 use suyuan_ids::TraceId;
-use suyuan_model::{Publication, Tenant, TracePiece, TraceRows};
+use suyuan_model::{Publication, Tenant};
+use suyuan_objects::Objects;
+use suyuan_wal::{Position, Uuid};
 
-use crate::chunk_file::SpilledChunk;
+use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::sealer::Sealer;
 use crate::spill::Spill;
-use crate::window::{ChunkPlace, Window};
+use crate::view::View;
 
+pub use crate::blocks::BlockError;
 pub use crate::chunk_file::ChunkFileError;
+pub use crate::find::{FindError, Found, Skipped};
+pub use crate::sealer::{FlushError, LogControl, SealPolicy};
 
 /// How the store works.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Scratch files for chunks that do not fit into memory. Emptied at start.
     pub live_directory: PathBuf,
     /// Memory for finished chunks; older ones move to scratch files.
     pub resident_bytes_max: u64,
+    /// Where blocks and their catalog are.
+    pub objects: Arc<dyn Objects>,
+    /// The log that publications come from.
+    pub log: Uuid,
+    pub seal: SealPolicy,
+    pub writer: WriterOptions,
+    /// Memory for what is kept of blocks between questions: dictionaries, bloom filters.
+    pub read_cache_bytes_max: usize,
 }
 
 /// Why the store does not open.
 #[derive(Debug, thiserror::Error)]
-#[error("live data directory {}: {error}", directory.display())]
-pub struct OpenError {
-    pub directory: PathBuf,
-    pub error: std::io::Error,
-}
-
-/// Why a trace that may exist cannot be answered.
-#[derive(Debug, thiserror::Error)]
-#[error("live chunk {}: {error}", path.display())]
-pub struct FindError {
-    pub path: PathBuf,
-    pub error: ChunkFileError,
+pub enum OpenError {
+    #[error("live data directory {}: {error}", directory.display())]
+    Live { directory: PathBuf, error: std::io::Error },
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error("cannot take over the log in the catalog: {0}")]
+    TakeOver(#[from] CommitError),
+    #[error("the system gives no random bytes: {0}")]
+    Random(std::io::Error),
 }
 
 /// A handle on the store; clones are handles on the same one.
@@ -54,84 +89,184 @@ pub struct FindError {
 pub struct Store(Arc<Inner>);
 
 struct Inner {
-    windows: RwLock<HashMap<Tenant, Arc<RwLock<Window>>>>,
+    options: Options,
+    view: RwLock<Arc<View>>,
+    catalog: Catalog,
+    /// The right to commit what comes from the log.
+    owner: Owner,
+    sealer: Arc<Sealer>,
     spill: Spill,
+    read_cache: Arc<ReadCache>,
     metrics: Metrics,
 }
 
 impl Store {
-    /// Starts with nothing: live data comes from the log.
+    /// Reads which blocks there are, and takes the log over from whoever had it before. Live data
+    /// comes from the log, from [`Store::sealed_to`] on.
     pub fn open(options: Options) -> Result<Self, OpenError> {
         let metrics = Metrics::default();
-        let spill = Spill::start(&options, metrics.clone())
-            .map_err(|error| OpenError { directory: options.live_directory.clone(), error })?;
-        Ok(Self(Arc::new(Inner { windows: RwLock::default(), spill, metrics })))
+        let spill = Spill::start(&options, metrics.clone()).map_err(|error| OpenError::Live {
+            directory: options.live_directory.clone(),
+            error,
+        })?;
+        let catalog_options = suyuan_catalog::Options {
+            shard: 0,
+            writer: random_uuid()?,
+            snapshot_every: suyuan_catalog::Options::SNAPSHOT_EVERY,
+            entry_keep: suyuan_catalog::Options::ENTRY_KEEP,
+        };
+        let catalog = Catalog::open(options.objects.clone(), catalog_options)?;
+        let owner = catalog.take_over(options.log)?;
+        let view = View::new(catalog.state(), options.log);
+        metrics.set_blocks(&view);
+        let read_cache = Arc::new(ReadCache::new(options.read_cache_bytes_max));
+        Ok(Self(Arc::new(Inner {
+            read_cache,
+            options,
+            view: RwLock::new(Arc::new(view)),
+            catalog,
+            owner,
+            sealer: Arc::default(),
+            spill,
+            metrics,
+        })))
+    }
+
+    /// Everything in the log before this position is in blocks; `None`: nothing is.
+    pub fn sealed_to(&self) -> Option<Position> {
+        self.0.view().state.log_end(self.0.options.log)
+    }
+
+    /// Begins to write blocks, once the log has been replayed.
+    pub fn start(&self, control: Arc<dyn LogControl>) -> std::io::Result<()> {
+        self.0.sealer.start(&self.0, control)
+    }
+
+    /// Ends the threads, each after the step it is at. What has no block yet stays in the log.
+    pub fn stop(&self) {
+        self.0.sealer.stop();
     }
 
     /// Makes rows visible.
     pub fn publish(&self, publication: Publication) {
-        let window = self.window_or_new(&publication.tenant);
         let is_final = publication.is_final;
         let number = publication.chunk_number;
         let chunk = publication.chunk.clone();
-        let added = window.write().unwrap_or_else(PoisonError::into_inner).publish(publication);
+        let view = self.0.view();
+        let live = view.open_live();
+        let (window, added) = live.publish(publication);
         self.0.metrics.published(&added);
         if is_final {
             self.0.spill.add(window, number, chunk);
         }
-    }
-
-    /// The rows of a trace, wherever they lie; duplicates included.
-    pub fn find_trace(&self, tenant: &Tenant, id: TraceId) -> Result<Option<TraceRows>, FindError> {
-        let Some(window) = self.window(tenant) else { return Ok(None) };
-        // The lock is held while places are noted, not while scratch files are read.
-        let places = window.read().unwrap_or_else(PoisonError::into_inner).find(id);
-        if places.is_empty() {
-            return Ok(None);
+        if live.n_rows() >= self.0.options.seal.rows_max {
+            self.0.sealer.set_full();
         }
-        let mut pieces = Vec::with_capacity(places.len());
-        for (place, rows) in places {
-            let chunk = match place {
-                ChunkPlace::Resident(chunk) => chunk,
-                ChunkPlace::Spilled(spilled) => Arc::new(self.read(&spilled)?),
-            };
-            pieces.push(TracePiece { chunk, rows });
+    }
+
+    /// Ends the live data: what was published since the last cut is the log from there up to
+    /// `log_end`. Called in order with [`Store::publish`]. `None`: nothing was appended.
+    pub fn cut(&self, log_end: Option<Position>) {
+        if let Some(log_end) = log_end {
+            let mut view = self.0.view.write().unwrap_or_else(PoisonError::into_inner);
+            view.open_live().set_end(log_end);
+            let mut cut = View::clone(&view);
+            cut.live.push(Arc::new(Live::new(log_end)));
+            *view = Arc::new(cut);
         }
-        Ok(Some(TraceRows { pieces }))
+        self.0.sealer.note_cut();
     }
 
-    /// How many spans of a trace are visible.
-    pub fn trace_rows(&self, tenant: &Tenant, id: TraceId) -> u64 {
-        let Some(window) = self.window(tenant) else { return 0 };
-        window.read().unwrap_or_else(PoisonError::into_inner).trace_rows(id)
+    /// How many spans of a trace are live.
+    pub fn live_trace_rows(&self, tenant: &Tenant, id: TraceId) -> u64 {
+        self.0.view().live.iter().map(|live| live.trace_rows(tenant, id)).sum()
     }
 
-    /// Visible spans of all tenants.
+    /// Makes a block of all that was published before, and returns when it exists.
+    pub fn flush(&self) -> Result<(), FlushError> {
+        self.0.sealer.cut_and_wait()?;
+        let last_cut = {
+            let view = self.0.view();
+            view.live.iter().filter_map(|live| live.end()).next_back()
+        };
+        let Some(last_cut) = last_cut else { return Ok(()) };
+        self.0.sealer.wait_until_sealed(|| self.sealed_to() >= Some(last_cut))
+    }
+
+    /// How long requests shall wait before they are taken, because blocks are written more slowly
+    /// than spans arrive.
+    pub fn pressure(&self) -> std::time::Duration {
+        let n_waiting = self.0.view().live.len() as u32 - 1;
+        WAIT_PER_UNSEALED * n_waiting.saturating_sub(UNSEALED_FREE)
+    }
+
+    /// Live spans of all tenants.
     pub fn n_rows(&self) -> u64 {
         self.0.metrics.rows()
+    }
+
+    /// Why this server can write no more blocks, if so.
+    pub fn fenced(&self) -> Option<String> {
+        self.0.sealer.fenced()
     }
 
     /// Makes the store's counters part of what `/metrics` shows.
     pub fn register(&self, registry: &mut Registry) {
         self.0.metrics.register(registry);
     }
+}
 
-    fn read(&self, spilled: &SpilledChunk) -> Result<suyuan_model::Chunk, FindError> {
-        self.0.metrics.read_spilled();
-        spilled.read().map_err(|error| FindError { path: spilled.path().to_owned(), error })
+/// Windows that may wait for their block without anybody being slowed down.
+const UNSEALED_FREE: u32 = 1;
+/// How much slower each further one makes a request.
+const WAIT_PER_UNSEALED: std::time::Duration = std::time::Duration::from_millis(50);
+
+impl Inner {
+    fn view(&self) -> Arc<View> {
+        self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn window(&self, tenant: &Tenant) -> Option<Arc<RwLock<Window>>> {
-        self.0.windows.read().unwrap_or_else(PoisonError::into_inner).get(tenant).cloned()
-    }
-
-    fn window_or_new(&self, tenant: &Tenant) -> Arc<RwLock<Window>> {
-        if let Some(window) = self.window(tenant) {
-            return window;
+    /// Lets readers see a later state of the catalog.
+    fn install(&self, state: Arc<State>) {
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        if state.number <= view.state.number {
+            return;
         }
-        let mut windows = self.0.windows.write().unwrap_or_else(PoisonError::into_inner);
-        windows.entry(tenant.clone()).or_default().clone()
+        let next = Arc::new(view.with_state(state, self.options.log));
+        let gone = view.live.iter().filter(|live| !next.live.iter().any(|l| Arc::ptr_eq(l, live)));
+        for live in gone {
+            self.metrics.unpublished(&live.added());
+        }
+        self.metrics.set_blocks(&next);
+        *view = next;
     }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.sealer.stop();
+    }
+}
+
+/// Nanoseconds since 1970 by this machine's clock.
+fn now_unix_nanos() -> u64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since_epoch.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// 128 random bits.
+fn random_uuid() -> Result<Uuid, OpenError> {
+    let mut bytes = [0; 16];
+    fill_random(&mut bytes).map_err(OpenError::Random)?;
+    Ok(Uuid(bytes))
+}
+
+fn fill_random(bytes: &mut [u8]) -> std::io::Result<()> {
+    let mut filled = 0;
+    while filled < bytes.len() {
+        filled += rustix::rand::getrandom(&mut bytes[filled..], GetRandomFlags::empty())?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,10 +1,14 @@
 //! What the store counts, as `suyuan_store_...`.
 
 use std::sync::atomic::AtomicU64;
+use std::time::Duration;
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
+use suyuan_block::meta::BlockMeta;
+
+use crate::view::View;
 
 /// What a publication added.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -24,6 +28,18 @@ pub(crate) struct Metrics {
     spilled_bytes: Gauge<u64, AtomicU64>,
     spilled_reads: Counter,
     spill_failures: Counter,
+    blocks: Gauge<u64, AtomicU64>,
+    block_bytes: Gauge<u64, AtomicU64>,
+    block_rows: Gauge<u64, AtomicU64>,
+    unreadable_blocks: Gauge<u64, AtomicU64>,
+    catalog_number: Gauge<u64, AtomicU64>,
+    unsealed_windows: Gauge<u64, AtomicU64>,
+    seals: Counter,
+    seal_failures: Counter,
+    seal_seconds: Counter<f64, AtomicU64>,
+    sealed_rows: Counter,
+    sealed_bytes: Counter,
+    duplicate_rows: Counter,
 }
 
 impl Metrics {
@@ -58,6 +74,93 @@ impl Metrics {
             "Scratch files that could not be written; their tables stay in memory",
             self.spill_failures.clone(),
         );
+        self.register_blocks(registry);
+        self.register_seals(registry);
+    }
+
+    fn register_blocks(&self, registry: &mut Registry) {
+        registry.register("blocks", "Blocks that the catalog names", self.blocks.clone());
+        registry.register_with_unit(
+            "block",
+            "Size of all files of these blocks",
+            Unit::Bytes,
+            self.block_bytes.clone(),
+        );
+        registry.register("block_rows", "Spans in blocks", self.block_rows.clone());
+        registry.register(
+            "unreadable_blocks",
+            "Blocks whose entry in the catalog this program cannot read; they are not served",
+            self.unreadable_blocks.clone(),
+        );
+        registry.register(
+            "catalog_entry_number",
+            "Number of the last entry of the catalog that is known here",
+            self.catalog_number.clone(),
+        );
+    }
+
+    fn register_seals(&self, registry: &mut Registry) {
+        registry.register(
+            "unsealed_windows",
+            "Live data that was cut and waits for its block",
+            self.unsealed_windows.clone(),
+        );
+        registry.register("seals", "Times live data became a block", self.seals.clone());
+        registry.register(
+            "seal_failures",
+            "Times it did not; each is tried again",
+            self.seal_failures.clone(),
+        );
+        registry.register_with_unit(
+            "seal_duration",
+            "Time in which blocks were written from live data",
+            Unit::Seconds,
+            self.seal_seconds.clone(),
+        );
+        registry.register("sealed_rows", "Spans written to blocks", self.sealed_rows.clone());
+        registry.register_with_unit(
+            "sealed",
+            "Size of the blocks written from live data",
+            Unit::Bytes,
+            self.sealed_bytes.clone(),
+        );
+        registry.register(
+            "duplicate_rows",
+            "Spans that were received more than once and stored once",
+            self.duplicate_rows.clone(),
+        );
+    }
+
+    pub(crate) fn set_blocks(&self, view: &View) {
+        let metas = || view.blocks.values().filter_map(|block| block.meta());
+        self.blocks.set(view.blocks.len() as u64);
+        self.block_bytes.set(metas().map(BlockMeta::bytes).sum());
+        self.block_rows.set(metas().map(BlockMeta::n_spans).sum());
+        self.unreadable_blocks.set((view.blocks.len() - metas().count()) as u64);
+        self.catalog_number.set(view.state.number);
+        self.unsealed_windows.set(view.live.len() as u64 - 1);
+    }
+
+    pub(crate) fn sealed(&self, time: Duration) {
+        self.seals.inc();
+        self.seal_seconds.inc_by(time.as_secs_f64());
+    }
+
+    pub(crate) fn seal_failed(&self) {
+        self.seal_failures.inc();
+    }
+
+    pub(crate) fn block_written(&self, meta: &BlockMeta) {
+        self.sealed_rows.inc_by(meta.n_spans());
+        self.sealed_bytes.inc_by(meta.bytes());
+        self.duplicate_rows.inc_by(meta.n_duplicates_removed);
+    }
+
+    /// Live data is in a block now.
+    pub(crate) fn unpublished(&self, added: &Added) {
+        self.rows.dec_by(added.rows);
+        self.traces.dec_by(added.traces);
+        self.chunks.dec_by(added.chunks);
     }
 
     pub(crate) fn rows(&self) -> u64 {

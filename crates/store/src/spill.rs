@@ -8,9 +8,9 @@
 use std::collections::VecDeque;
 use std::fs;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 
 use suyuan_model::Chunk;
@@ -27,9 +27,11 @@ pub(crate) struct Spill {
 }
 
 struct Finished {
-    window: Arc<RwLock<Window>>,
+    /// Gone when the window is in a block and nobody reads it any more.
+    window: Weak<RwLock<Window>>,
     number: u32,
-    chunk: Arc<Chunk>,
+    chunk: Weak<Chunk>,
+    bytes: u64,
 }
 
 impl Spill {
@@ -47,7 +49,7 @@ impl Spill {
     /// Takes note of a chunk that is finished and may be moved.
     pub(crate) fn add(&self, window: Arc<RwLock<Window>>, number: u32, chunk: Arc<Chunk>) {
         if let Some(finished) = &self.finished
-            && finished.send(Finished { window, number, chunk }).is_err()
+            && finished.send(Finished::new(&window, number, &chunk)).is_err()
         {
             tracing::error!("the spill thread is gone: live data stays in memory");
         }
@@ -66,36 +68,61 @@ impl Drop for Spill {
     }
 }
 
+impl Finished {
+    fn new(window: &Arc<RwLock<Window>>, number: u32, chunk: &Arc<Chunk>) -> Self {
+        let bytes = chunk_file::encoded_bytes(chunk);
+        Self { window: Arc::downgrade(window), number, chunk: Arc::downgrade(chunk), bytes }
+    }
+
+    fn is_gone(&self) -> bool {
+        self.window.strong_count() == 0
+    }
+}
+
 fn run(inbox: &Receiver<Finished>, directory: &Path, bytes_max: u64, metrics: &Metrics) {
-    let mut resident: VecDeque<(Finished, u64)> = VecDeque::new();
+    let mut resident: VecDeque<Finished> = VecDeque::new();
     let mut resident_bytes = 0;
     let mut n_files = 0u64;
     while let Ok(finished) = inbox.recv() {
-        let bytes = chunk_file::encoded_bytes(&finished.chunk);
-        resident_bytes += bytes;
-        resident.push_back((finished, bytes));
-        while resident_bytes > bytes_max
-            && let Some((oldest, bytes)) = resident.pop_front()
+        resident_bytes += finished.bytes;
+        resident.push_back(finished);
+        // Windows go as a whole and in order, so those that are gone stand in front.
+        while let Some(oldest) = resident.front()
+            && (oldest.is_gone() || resident_bytes > bytes_max)
+            && let Some(oldest) = resident.pop_front()
         {
+            if oldest.is_gone() {
+                resident_bytes -= oldest.bytes;
+                continue;
+            }
             let path = directory.join(format!("{n_files:010}.chunk"));
             n_files += 1;
-            match chunk_file::write(&path, &oldest.chunk) {
-                Ok(()) => {
-                    let mut window = oldest.window.write().unwrap_or_else(PoisonError::into_inner);
-                    window.set_spilled(oldest.number, Arc::new(SpilledChunk::new(path)));
-                    resident_bytes -= bytes;
+            match spill(&oldest, path.clone()) {
+                Ok(bytes) => {
+                    resident_bytes -= oldest.bytes;
                     metrics.spilled(bytes);
                 }
                 Err(error) => {
                     tracing::warn!(path = %path.display(), %error, "live data stays in memory");
                     metrics.spill_failed();
-                    resident.push_front((oldest, bytes));
+                    resident.push_front(oldest);
                     break;
                 }
             }
         }
         metrics.set_resident_bytes(resident_bytes);
     }
+}
+
+/// Moves a chunk to a file. Returns the bytes written.
+fn spill(finished: &Finished, path: PathBuf) -> io::Result<u64> {
+    let (Some(window), Some(chunk)) = (finished.window.upgrade(), finished.chunk.upgrade()) else {
+        return Ok(0);
+    };
+    chunk_file::write(&path, &chunk)?;
+    let mut window = window.write().unwrap_or_else(PoisonError::into_inner);
+    window.set_spilled(finished.number, Arc::new(SpilledChunk::new(path)));
+    Ok(finished.bytes)
 }
 
 /// Makes the directory and removes what an earlier run left in it.

@@ -9,8 +9,9 @@ use std::sync::Arc;
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use suyuan_block::layout::KeyCounts;
 use suyuan_ids::TraceId;
-use suyuan_model::{Chunk, Publication};
+use suyuan_model::{Chunk, Publication, UnixNanosRange};
 
 use crate::chunk_file::SpilledChunk;
 use crate::metrics::Added;
@@ -26,6 +27,10 @@ pub(crate) struct Window {
     /// For each row the previous row of its trace.
     previous: Vec<u32>,
     traces: Vec<Trace>,
+    /// Of the chunks that are finished.
+    key_counts: KeyCounts,
+    n_events: u64,
+    n_links: u64,
     by_id: HashTable<u32>,
     /// Seeded at random: ids come from outside.
     hasher: RandomState,
@@ -38,10 +43,15 @@ pub(crate) enum ChunkPlace {
     Spilled(Arc<SpilledChunk>),
 }
 
-struct Trace {
-    id: [u8; 16],
+/// One trace of the window.
+pub(crate) struct Trace {
+    pub(crate) id: [u8; 16],
     last_row: u32,
-    n_rows: u32,
+    pub(crate) n_rows: u32,
+    /// Of its earliest span.
+    pub(crate) start_unix_nanos: i64,
+    /// When spans of it were received.
+    pub(crate) received: UnixNanosRange,
 }
 
 impl Window {
@@ -59,8 +69,15 @@ impl Window {
         }
         let linked = self.previous.len() as u32 - self.chunk_starts[number];
         let traces_before = self.traces.len();
+        let starts = chunk.start_unix_nanos.values();
         for row in linked..publication.visible_rows {
-            self.link(chunk.trace_id(row));
+            let id = *chunk.trace_id(row).as_bytes();
+            self.link(id, starts[row as usize], publication.received_unix_nanos);
+        }
+        if publication.is_final {
+            self.key_counts.add_chunk(&chunk);
+            self.n_events += chunk.events.span_row.len() as u64;
+            self.n_links += chunk.links.span_row.len() as u64;
         }
         Added {
             rows: u64::from(publication.visible_rows.saturating_sub(linked)),
@@ -70,10 +87,9 @@ impl Window {
     }
 
     /// Gives the next row to its trace.
-    fn link(&mut self, id: TraceId) {
+    fn link(&mut self, id: [u8; 16], start_unix_nanos: i64, received: UnixNanosRange) {
         let row = self.previous.len() as u32;
         assert!(row != NONE, "a window holds fewer rows than its row numbers can say");
-        let id = *id.as_bytes();
         let (traces, hasher) = (&self.traces, &self.hasher);
         let found =
             self.by_id.find(hasher.hash_one(id), |trace| traces[*trace as usize].id == id).copied();
@@ -83,11 +99,13 @@ impl Window {
                 self.previous.push(trace.last_row);
                 trace.last_row = row;
                 trace.n_rows += 1;
+                trace.start_unix_nanos = trace.start_unix_nanos.min(start_unix_nanos);
+                trace.received = trace.received.union(received);
             }
             None => {
                 self.previous.push(NONE);
                 let trace = self.traces.len() as u32;
-                self.traces.push(Trace { id, last_row: row, n_rows: 1 });
+                self.traces.push(Trace { id, last_row: row, n_rows: 1, start_unix_nanos, received });
                 let (traces, hasher) = (&self.traces, &self.hasher);
                 self.by_id.insert_unique(hasher.hash_one(id), trace, |trace| {
                     hasher.hash_one(traces[*trace as usize].id)
@@ -135,5 +153,50 @@ impl Window {
     /// The chunk was written to a scratch file.
     pub(crate) fn set_spilled(&mut self, number: u32, spilled: Arc<SpilledChunk>) {
         self.chunks[number as usize] = ChunkPlace::Spilled(spilled);
+    }
+
+    pub(crate) fn n_rows(&self) -> u64 {
+        self.previous.len() as u64
+    }
+
+    pub(crate) fn n_chunks(&self) -> u32 {
+        self.chunks.len() as u32
+    }
+
+    pub(crate) fn n_events(&self) -> u64 {
+        self.n_events
+    }
+
+    pub(crate) fn n_links(&self) -> u64 {
+        self.n_links
+    }
+
+    /// How often each attribute key occurs in the chunks that are finished.
+    pub(crate) fn key_counts(&self) -> &KeyCounts {
+        &self.key_counts
+    }
+
+    /// In the order in which they came.
+    pub(crate) fn traces(&self) -> &[Trace] {
+        &self.traces
+    }
+
+    pub(crate) fn chunk(&self, number: u32) -> ChunkPlace {
+        self.chunks[number as usize].clone()
+    }
+
+    /// Chunk and row in it of each row of a trace, the last one first.
+    pub(crate) fn for_each_row(&self, trace: &Trace, mut visit: impl FnMut(u32, u32)) {
+        let mut row = trace.last_row;
+        let mut chunk = self.chunk_starts.len();
+        let mut start = u32::MAX;
+        while row != NONE {
+            if row < start {
+                chunk = self.chunk_starts[..chunk].partition_point(|start| *start <= row) - 1;
+                start = self.chunk_starts[chunk];
+            }
+            visit(chunk as u32, row - start);
+            row = self.previous[row as usize];
+        }
     }
 }

@@ -1,14 +1,14 @@
 //! Start-up: all of the log goes through the lane's tables before the first request.
 //!
 //! In: the log as recovery found it. Out: the lane's tables, filled, and what was wrong said once.
-//! A record that gives no rows is set aside by the log; the rest is served. Until blocks exist the
-//! log keeps everything, so this reads all that was ever received.
+//! A record that gives no rows is set aside by the log; the rest is served. What
+//! is in blocks already is skipped.
 
 use std::time::Instant;
 
 use suyuan_api::Readiness;
 use suyuan_ingest::Replay;
-use suyuan_wal::{Recovered, ReplayError, ReplayReport, Verdict};
+use suyuan_wal::{Position, Recovered, ReplayError, ReplayReport, Verdict};
 
 use super::log_metrics::NotServed;
 use crate::progress::Progress;
@@ -20,15 +20,16 @@ const REASONS_SAID_MAX: usize = 10;
 pub(super) fn replay(
     mut replay: Replay,
     mut recovered: Recovered,
+    from: Option<Position>,
     readiness: &Readiness,
     not_served: &NotServed,
 ) -> Result<Replay, ReplayError> {
     let started_at = Instant::now();
-    let bytes_total = recovered.bytes_from(None);
+    let bytes_total = recovered.bytes_from(from);
     let mut bytes = 0;
     let mut progress = Progress::on_stderr();
     report_recovery(&recovered);
-    let report = recovered.replay(|position, record| {
+    let report = recovered.replay_from(from, |position, record| {
         bytes += record.len() as u64;
         progress.show(|| {
             let text = format!(

@@ -1,0 +1,378 @@
+//! Reads a block: rows of traces as chunks, trace rows, ids.
+//!
+//! In: the meta from the catalog and the object store. Out: what was asked for and no more, read
+//! from the pages that hold it. Files are opened when first needed and stay open; an absent trace
+//! costs a look into the id filter. Rows of other tenants are never read for a question, nor are
+//! their resources part of an answer. Never panics on what a file says.
+
+use std::collections::HashMap;
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use suyuan_ids::TraceId;
+use suyuan_model::{Chunk, Resources, Scopes, Tenant};
+use suyuan_objects::{ObjectError, Objects};
+
+use crate::column::{Column, Values};
+use crate::file::read::{FileReader, ReadCache, ReadError as FileError};
+use crate::filter::{FilterError, IdFilter, TenantSeed};
+use crate::layout::Layout;
+use crate::meta::{BlockMeta, SideRows, SliceMeta, TenantMeta, TenantRange};
+use crate::traces::{TraceTable, TraceTableError};
+use crate::unstage::{Part, SpanParts, UnstageError, read_shared, unstage};
+use crate::writer::{EVENTS, ID_FILTER, LINKS, RESOURCES, SCOPES, SPANS, TRACES, path};
+
+/// Why something of a block cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    #[error(transparent)]
+    File(#[from] FileError),
+    #[error(transparent)]
+    Object(#[from] ObjectError),
+    #[error("{path}: {error}")]
+    Filter { path: String, error: FilterError },
+    #[error("{file}: {error}")]
+    Rows { file: &'static str, error: UnstageError },
+    #[error(transparent)]
+    Traces(#[from] TraceTableError),
+    #[error("{file}: {problem}")]
+    Mismatch { file: &'static str, problem: &'static str },
+}
+
+impl ReadError {
+    /// Whether the block itself is at fault, so that asking again is pointless.
+    pub fn is_damage(&self) -> bool {
+        match self {
+            Self::Object(error) | Self::File(FileError::Object(error)) => {
+                matches!(error, ObjectError::Absent { .. } | ObjectError::BadRange { .. })
+            }
+            _ => true,
+        }
+    }
+}
+
+/// An open block; shared by `Arc`.
+pub struct BlockReader {
+    objects: Arc<dyn Objects>,
+    meta: BlockMeta,
+    layout: Layout,
+    cache: Arc<ReadCache>,
+    filter: Lazy<IdFilter>,
+    spans: Lazy<OpenFile>,
+    traces: Lazy<OpenFile>,
+    events: Lazy<OpenFile>,
+    links: Lazy<OpenFile>,
+    /// By the number of the tenant.
+    shared: Mutex<HashMap<u32, Arc<Shared>>>,
+}
+
+/// A file and the names of its columns.
+struct OpenFile {
+    name: &'static str,
+    file: FileReader,
+}
+
+/// A tenant's resources and scopes; row 0 is the tenant's first.
+struct Shared {
+    resources: Resources,
+    scopes: Scopes,
+    first_resource: u32,
+    first_scope: u32,
+}
+
+/// Made when it is first asked for; after an error it is tried again.
+struct Lazy<T>(Mutex<Option<Arc<T>>>);
+
+impl<T> Default for Lazy<T> {
+    fn default() -> Self {
+        Self(Mutex::new(None))
+    }
+}
+
+impl<T> Lazy<T> {
+    fn get(&self, make: impl FnOnce() -> Result<T, ReadError>) -> Result<Arc<T>, ReadError> {
+        let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(made) = &*made {
+            return Ok(made.clone());
+        }
+        Ok(made.insert(Arc::new(make()?)).clone())
+    }
+}
+
+/// The rows of a trace in one slice.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TracePlace {
+    pub slice: u32,
+    /// Rows of the slice.
+    pub rows: Range<u32>,
+}
+
+impl BlockReader {
+    /// Opens no file yet. `cache` is shared by all blocks.
+    pub fn new(objects: Arc<dyn Objects>, meta: BlockMeta, cache: Arc<ReadCache>) -> Self {
+        let layout = Layout::from_entries(meta.keys.entries());
+        Self {
+            objects,
+            meta,
+            layout,
+            cache,
+            filter: Lazy::default(),
+            spans: Lazy::default(),
+            traces: Lazy::default(),
+            events: Lazy::default(),
+            links: Lazy::default(),
+            shared: Mutex::default(),
+        }
+    }
+
+    pub fn meta(&self) -> &BlockMeta {
+        &self.meta
+    }
+
+    /// The filter of all trace ids of the block.
+    pub fn filter(&self) -> Result<Arc<IdFilter>, ReadError> {
+        self.filter.get(|| {
+            let path = path(self.meta.id, ID_FILTER);
+            let bytes = self.objects.get(&path)?;
+            let bytes = bytes.ok_or_else(|| ObjectError::Absent { path: path.clone() })?;
+            IdFilter::decode(bytes).map_err(|error| ReadError::Filter { path, error })
+        })
+    }
+
+    /// Where a trace lies; empty if the tenant has no such trace here.
+    pub fn place(&self, tenant: &Tenant, id: TraceId) -> Result<Vec<TracePlace>, ReadError> {
+        let Some((_, rows)) = self.meta.tenant(tenant) else { return Ok(Vec::new()) };
+        if !self.filter()?.may_contain(TenantSeed::new(tenant).hash(&id)) {
+            return Ok(Vec::new());
+        }
+        self.place_in(rows, id)
+    }
+
+    fn place_in(&self, rows: &TenantMeta, id: TraceId) -> Result<Vec<TracePlace>, ReadError> {
+        let spans = self.spans()?;
+        let column = spans.column("trace_id")?;
+        let mut places = Vec::new();
+        for range in &rows.ranges {
+            let slice = range.slice;
+            if !spans.file.may_contain(slice as usize, column, id.as_bytes())? {
+                continue;
+            }
+            let within = self.within(range)?;
+            if let Some(rows) = spans.file.find_id(slice as usize, column, within, id.as_bytes())? {
+                places.push(TracePlace { slice, rows });
+            }
+        }
+        Ok(places)
+    }
+
+    /// The rows of a trace, one chunk for each slice that has some.
+    pub fn find_trace(&self, tenant: &Tenant, id: TraceId) -> Result<Vec<Chunk>, ReadError> {
+        let Some((number, _)) = self.meta.tenant(tenant) else { return Ok(Vec::new()) };
+        let places = self.place(tenant, id)?;
+        places.into_iter().map(|place| self.rows(number, place.slice, place.rows)).collect()
+    }
+
+    /// All rows of a tenant in a slice.
+    pub fn slice(&self, tenant: u32, slice: u32) -> Result<Chunk, ReadError> {
+        let range = self.range(tenant, slice)?;
+        self.rows(tenant, slice, self.within(range)?)
+    }
+
+    /// Rows of a slice, all of them the tenant's, the first of them the first of a trace.
+    pub fn rows(&self, tenant: u32, slice: u32, rows: Range<u32>) -> Result<Chunk, ReadError> {
+        let spans = self.spans()?;
+        let meta = *self.slice_meta(slice)?;
+        let shared = self.shared(tenant)?;
+        let all: Vec<usize> = (0..spans.file.columns().len()).collect();
+        let names = spans.names();
+        let mut columns = spans.file.read(slice as usize, rows.clone(), &all)?;
+        for (name, first) in [("resource", shared.first_resource), ("scope", shared.first_scope)] {
+            if let Values::U32(values) = &mut columns[spans.column(name)?].values {
+                *values = values.iter().map(|row| row.wrapping_sub(first)).collect();
+            }
+        }
+        let first_row = meta.first_row + rows.start;
+        let block_rows = first_row..meta.first_row + rows.end;
+        let events = self.side(&self.events, EVENTS, meta.events, &block_rows)?;
+        let links = self.side(&self.links, LINKS, meta.links, &block_rows)?;
+        let event_names = events.as_ref().map_or(Vec::new(), |read| read.file.names());
+        let link_names = links.as_ref().map_or(Vec::new(), |read| read.file.names());
+        let n_rows = rows.end - rows.start;
+        let parts = SpanParts {
+            first_row,
+            spans: Part { n_rows, names: &names, columns: &columns },
+            events: events.as_ref().map(|read| read.part(&event_names)),
+            links: links.as_ref().map(|read| read.part(&link_names)),
+        };
+        unstage(&self.layout, &parts, &shared.resources, &shared.scopes)
+            .map_err(|error| ReadError::Rows { file: SPANS, error })
+    }
+
+    /// What a search answers about the traces of a tenant in a slice, without their spans.
+    pub fn traces(&self, tenant: u32, slice: u32) -> Result<TraceTable, ReadError> {
+        let range = self.range(tenant, slice)?;
+        let meta = self.slice_meta(slice)?;
+        let traces = self.traces.get(|| self.open(TRACES))?;
+        let all: Vec<usize> = (0..traces.file.columns().len()).collect();
+        let first = range.first_trace.wrapping_sub(meta.first_trace);
+        let rows = first..first.saturating_add(range.n_traces);
+        let columns = traces.file.read(slice as usize, rows, &all)?;
+        let table = TraceTable::read(columns, range.first_row)?;
+        let n_rows: u64 = table.n_spans.iter().map(|n| u64::from(*n)).sum();
+        if n_rows != u64::from(range.n_rows) {
+            let problem = "its traces do not have as many spans as the slice has rows";
+            return Err(ReadError::Mismatch { file: TRACES, problem });
+        }
+        Ok(table)
+    }
+
+    /// The ids of the traces of a tenant in a slice, in the order of [`BlockReader::traces`].
+    pub fn trace_ids(&self, tenant: u32, slice: u32) -> Result<Vec<[u8; 16]>, ReadError> {
+        let range = self.range(tenant, slice)?;
+        let spans = self.spans()?;
+        let within = self.within(range)?;
+        let columns = spans.file.read(slice as usize, within, &[spans.column("trace_id")?])?;
+        let Some(Values::Id(ids)) = columns.first().map(|column| &column.values) else {
+            return Err(ReadError::Mismatch { file: SPANS, problem: "`trace_id` holds no ids" });
+        };
+        let (ids, _) = ids.value_data().as_chunks::<16>();
+        let mut traces: Vec<[u8; 16]> = ids.to_vec();
+        traces.dedup();
+        if traces.len() != range.n_traces as usize {
+            let problem = "it does not have as many traces as the meta says";
+            return Err(ReadError::Mismatch { file: SPANS, problem });
+        }
+        Ok(traces)
+    }
+
+    /// A tenant's resources and scopes, read once.
+    fn shared(&self, tenant: u32) -> Result<Arc<Shared>, ReadError> {
+        if let Some(shared) =
+            self.shared.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant)
+        {
+            return Ok(shared.clone());
+        }
+        let meta = self.tenant_meta(tenant)?;
+        let (resources, scopes) = (self.open(RESOURCES)?, self.open(SCOPES)?);
+        let resource_columns = resources.read_rows(&meta.resources)?;
+        let scope_columns = scopes.read_rows(&meta.scopes)?;
+        let (resource_names, scope_names) = (resources.names(), scopes.names());
+        let part = |rows: &Range<u32>, names, columns| Part {
+            n_rows: rows.end - rows.start,
+            names,
+            columns,
+        };
+        let (own_resources, own_scopes) = read_shared(
+            &part(&meta.resources, &resource_names[..], &resource_columns[..]),
+            &part(&meta.scopes, &scope_names[..], &scope_columns[..]),
+        )
+        .map_err(|error| ReadError::Rows { file: RESOURCES, error })?;
+        let shared = Arc::new(Shared {
+            resources: own_resources,
+            scopes: own_scopes,
+            first_resource: meta.resources.start,
+            first_scope: meta.scopes.start,
+        });
+        let mut all = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= SHARED_TENANTS_MAX {
+            all.clear();
+        }
+        all.insert(tenant, shared.clone());
+        Ok(shared)
+    }
+
+    /// The events or links of some rows.
+    fn side(
+        &self,
+        file: &Lazy<OpenFile>,
+        name: &'static str,
+        rows: Option<SideRows>,
+        span_rows: &Range<u32>,
+    ) -> Result<Option<SideRead>, ReadError> {
+        let Some(SideRows { row_group, first_row, n_rows }) = rows else { return Ok(None) };
+        let file = file.get(|| self.open(name))?;
+        let group = row_group as usize;
+        let all = first_row..first_row.saturating_add(n_rows);
+        let columns = file.file.read(group, all, &[file.column("span_row")?])?;
+        let Some(Values::U32(owners)) = columns.first().map(|column| &column.values) else {
+            return Err(ReadError::Mismatch { file: name, problem: "`span_row` holds no rows" });
+        };
+        let start = owners.partition_point(|row| *row < span_rows.start) as u32;
+        let end = owners.partition_point(|row| *row < span_rows.end) as u32;
+        if start >= end {
+            return Ok(None);
+        }
+        let wanted: Vec<usize> = (0..file.file.columns().len()).collect();
+        let columns = file.file.read(group, first_row + start..first_row + end, &wanted)?;
+        Ok(Some(SideRead { n_rows: end - start, file, columns }))
+    }
+
+    fn spans(&self) -> Result<Arc<OpenFile>, ReadError> {
+        self.spans.get(|| self.open(SPANS))
+    }
+
+    fn open(&self, name: &'static str) -> Result<OpenFile, ReadError> {
+        let problem = "the block's meta does not name it";
+        let meta = self.meta.file(name).ok_or(ReadError::Mismatch { file: name, problem })?;
+        let path = path(self.meta.id, name);
+        let objects = self.objects.clone();
+        let file = FileReader::open_with(objects, &path, meta.bytes, self.cache.clone())?;
+        Ok(OpenFile { name, file })
+    }
+
+    fn slice_meta(&self, slice: u32) -> Result<&SliceMeta, ReadError> {
+        let problem = "the block has no such slice";
+        self.meta.slices.get(slice as usize).ok_or(ReadError::Mismatch { file: SPANS, problem })
+    }
+
+    fn tenant_meta(&self, tenant: u32) -> Result<&TenantMeta, ReadError> {
+        let problem = "the block has no such tenant";
+        self.meta.tenants.get(tenant as usize).ok_or(ReadError::Mismatch { file: SPANS, problem })
+    }
+
+    fn range(&self, tenant: u32, slice: u32) -> Result<&TenantRange, ReadError> {
+        let problem = "the tenant has no rows in that slice";
+        let range = self.tenant_meta(tenant)?.range_in(slice);
+        range.ok_or(ReadError::Mismatch { file: SPANS, problem })
+    }
+
+    /// A tenant's rows, counted from the first row of their slice.
+    fn within(&self, range: &TenantRange) -> Result<Range<u32>, ReadError> {
+        let slice = self.slice_meta(range.slice)?;
+        let start = range.first_row.wrapping_sub(slice.first_row);
+        Ok(start..start.saturating_add(range.n_rows))
+    }
+}
+
+/// Tenants of one block whose resources and scopes are kept.
+const SHARED_TENANTS_MAX: usize = 64;
+
+/// Events or links as read.
+struct SideRead {
+    n_rows: u32,
+    file: Arc<OpenFile>,
+    columns: Vec<Column>,
+}
+
+impl SideRead {
+    fn part<'a>(&'a self, names: &'a [&'a str]) -> Part<'a> {
+        Part { n_rows: self.n_rows, names, columns: &self.columns }
+    }
+}
+
+impl OpenFile {
+    fn column(&self, name: &str) -> Result<usize, ReadError> {
+        let problem = "a column that the format asks for is missing";
+        self.file.column(name).ok_or(ReadError::Mismatch { file: self.name, problem })
+    }
+
+    fn names(&self) -> Vec<&str> {
+        self.file.columns().iter().map(|column| &*column.name).collect()
+    }
+
+    /// Rows of a file that has one row group.
+    fn read_rows(&self, rows: &Range<u32>) -> Result<Vec<Column>, ReadError> {
+        let all: Vec<usize> = (0..self.file.columns().len()).collect();
+        Ok(self.file.read(0, rows.clone(), &all)?)
+    }
+}

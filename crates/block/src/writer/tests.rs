@@ -1,0 +1,1 @@
+//! Blocks written and read back.
