@@ -2,6 +2,7 @@
 
 mod admission;
 mod buffers;
+mod codecs;
 mod inflate;
 mod lane;
 mod metrics;

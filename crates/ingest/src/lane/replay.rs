@@ -3,24 +3,20 @@
 //! In: records in the order of the log. Out: the same rows that their requests gave, by what the
 //! record itself says: neither clock nor configuration is asked.
 
-use std::io::Read;
-
 use bytes::Bytes;
-use libdeflater::Decompressor;
 use suyuan_wal::Position;
 use suyuan_wire::record::{Compression, RecordError, RecordHeader};
 
 use super::tables::{StageError, Tables};
 use super::{LaneOptions, Surroundings};
 use crate::Metrics;
-
-/// What deflate can make of a byte at best. Receiving gives no body more room than this at once, so
-/// neither does replay: memory is not allocated on the word of a record alone.
-const RATIO_AT_ONCE_MAX: usize = 1032;
+use crate::admission::BudgetTaken;
+use crate::codecs::{Codecs, DEFLATE_RATIO_MAX, InflateError, Room, room_for};
 
 /// A lane before it takes requests.
 pub struct Replay {
     tables: Tables,
+    codecs: Codecs,
     metrics: Metrics,
     /// Just behind the last record since the last cut.
     log_end: Option<Position>,
@@ -32,12 +28,16 @@ pub struct Replay {
 pub enum ReplayError {
     #[error(transparent)]
     Record(#[from] RecordError),
-    #[error("body is not valid {compression}: {error}")]
-    Inflate { compression: &'static str, error: std::io::Error },
     #[error("body has {bytes} bytes when inflated, its record says {bytes_expected}")]
     WrongLength { bytes: usize, bytes_expected: u64 },
     #[error("{0}")]
     Body(String),
+}
+
+impl From<InflateError> for ReplayError {
+    fn from(error: InflateError) -> Self {
+        Self::Body(error.to_string())
+    }
 }
 
 impl From<StageError> for ReplayError {
@@ -49,7 +49,7 @@ impl From<StageError> for ReplayError {
 impl Replay {
     pub fn new(options: LaneOptions, surroundings: impl Surroundings, metrics: Metrics) -> Self {
         let tables = Tables::new(options, Box::new(surroundings));
-        Self { tables, metrics, log_end: None, spans: 0 }
+        Self { tables, codecs: Codecs::new(), metrics, log_end: None, spans: 0 }
     }
 
     /// Takes one record, as the log kept it. A record that gives an error belongs to the window
@@ -57,7 +57,10 @@ impl Replay {
     pub fn record(&mut self, position: Position, record: &[u8]) -> Result<(), ReplayError> {
         self.log_end = Some(position.after_record(record.len() as u64));
         let (header, body) = RecordHeader::decode(record)?;
-        let inflated = inflate(&header, body)?;
+        let inflated = inflate(&mut self.codecs, &header, body).inspect_err(|_| {
+            // What a codec looks like after an error is nobody's business.
+            self.codecs = Codecs::new();
+        })?;
         self.tables.replay(&header, inflated)?;
         self.spans += header.accepted_spans;
         Ok(())
@@ -78,52 +81,76 @@ impl Replay {
     }
 }
 
-/// Inflates with the codecs of receipt, in their order. What one of them took was acknowledged, even
-/// where the next would refuse it: bytes behind a gzip member, a zstd frame with a huge window.
-fn inflate(header: &RecordHeader, body: &[u8]) -> Result<Bytes, ReplayError> {
-    let compression = header.compression;
-    let expected = header.inflated_bytes;
-    if let Some(inflated) = inflate_at_once(compression, body, expected) {
-        return Ok(inflated.into());
+/// Inflates as receipt did. What it took was acknowledged.
+fn inflate(codecs: &mut Codecs, header: &RecordHeader, body: &[u8]) -> Result<Bytes, ReplayError> {
+    if header.compression == Compression::None {
+        check_length(body, header.inflated_bytes)?;
+        return Ok(Bytes::copy_from_slice(body));
     }
-    let mut inflated = Vec::new();
-    // One byte more than expected is enough to see that there are too many.
-    let bytes_max = expected.saturating_add(1);
-    let read = match compression {
-        Compression::None => {
-            inflated.extend_from_slice(body);
-            Ok(body.len())
-        }
-        Compression::Gzip => {
-            flate2::bufread::MultiGzDecoder::new(body).take(bytes_max).read_to_end(&mut inflated)
-        }
-        Compression::Zstd => zstd::stream::read::Decoder::with_buffer(body)
-            .and_then(|decoder| decoder.take(bytes_max).read_to_end(&mut inflated)),
-    };
-    read.map_err(|error| ReplayError::Inflate { compression: compression.name(), error })?;
-    if inflated.len() as u64 != expected {
-        return Err(ReplayError::WrongLength { bytes: inflated.len(), bytes_expected: expected });
-    }
-    Ok(inflated.into())
+    let expected = usize::try_from(header.inflated_bytes).unwrap_or(usize::MAX - 1);
+    let said = room_for(header.compression, body, expected)?;
+    // Receipt may have had more room than the body asked for. The record knows how much was needed,
+    // but memory is not allocated on its word alone.
+    let believed = expected <= body.len().saturating_mul(DEFLATE_RATIO_MAX);
+    let mut inflated = Inflated::new(if believed { expected } else { said });
+    codecs.inflate(header.compression, body, expected, &mut inflated)?;
+    check_length(inflated.written(), header.inflated_bytes)?;
+    Ok(inflated.freeze())
 }
 
-/// The whole body in one call, if that gives what the record expects.
-fn inflate_at_once(compression: Compression, body: &[u8], expected: u64) -> Option<Vec<u8>> {
-    let expected = usize::try_from(expected).ok()?;
-    if expected > body.len().saturating_mul(RATIO_AT_ONCE_MAX) {
-        return None;
+fn check_length(inflated: &[u8], bytes_expected: u64) -> Result<(), ReplayError> {
+    let bytes = inflated.len();
+    if bytes as u64 != bytes_expected {
+        return Err(ReplayError::WrongLength { bytes, bytes_expected });
     }
-    let inflated = match compression {
-        Compression::None => return None,
-        Compression::Gzip => {
-            let mut inflated = vec![0; expected];
-            let bytes = Decompressor::new().gzip_decompress(body, &mut inflated).ok()?;
-            inflated.truncate(bytes);
-            inflated
-        }
-        Compression::Zstd => zstd::bulk::decompress(body, expected).ok()?,
-    };
-    (inflated.len() == expected).then_some(inflated)
+    Ok(())
+}
+
+/// A body of a record; one is in memory at a time, so nobody has to reserve it.
+struct Inflated {
+    bytes: Vec<u8>,
+    used: usize,
+}
+
+impl Inflated {
+    /// As much as the smallest buffer of receipt has.
+    const BYTES_MIN: usize = 4 << 10;
+
+    fn new(bytes: usize) -> Self {
+        Self { bytes: vec![0; bytes.max(Self::BYTES_MIN)], used: 0 }
+    }
+
+    fn written(&self) -> &[u8] {
+        &self.bytes[..self.used]
+    }
+
+    fn freeze(mut self) -> Bytes {
+        self.bytes.truncate(self.used);
+        self.bytes.into()
+    }
+}
+
+impl Room for Inflated {
+    fn unused(&mut self) -> &mut [u8] {
+        &mut self.bytes[self.used..]
+    }
+
+    fn advance(&mut self, bytes: usize) {
+        self.used += bytes;
+    }
+
+    fn len(&self) -> usize {
+        self.used
+    }
+
+    fn capacity(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn grow(&mut self, bytes: usize) -> Result<(), BudgetTaken> {
+        self.bytes.resize(bytes.max(self.bytes.len()), 0);
+        Ok(())
+    }
 }
 
 #[cfg(test)]

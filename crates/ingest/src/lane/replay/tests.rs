@@ -1,11 +1,16 @@
 //! Bodies that were taken when they came are inflated again, whatever decoder would frown at them.
 
 use std::io::Write as _;
+use std::time::Duration;
 
+use prometheus_client::metrics::gauge::Gauge;
 use suyuan_model::Tenant;
 use suyuan_wire::record::{Format, Limits};
 
 use super::*;
+use crate::admission::Budget;
+use crate::buffers::Pool;
+use crate::inflate::Inflaters;
 
 fn header(compression: Compression, inflated: &[u8]) -> RecordHeader {
     RecordHeader {
@@ -22,7 +27,8 @@ fn header(compression: Compression, inflated: &[u8]) -> RecordHeader {
 
 #[track_caller]
 fn check(compression: Compression, sent: &[u8], inflated: &[u8]) {
-    let again = inflate(&header(compression, inflated), sent).expect("it was taken once");
+    let again = inflate(&mut Codecs::new(), &header(compression, inflated), sent)
+        .expect("it was taken once");
     assert!(again == inflated, "{} bytes instead of {}", again.len(), inflated.len());
 }
 
@@ -62,7 +68,52 @@ fn zstd_with_a_huge_window() {
 #[test]
 fn what_is_damaged_or_of_another_length_is_an_error() {
     for compression in Compression::ALL {
-        assert!(inflate(&header(compression, b"a longer body"), b"a body").is_err());
+        assert!(
+            inflate(&mut Codecs::new(), &header(compression, b"a longer body"), b"a body").is_err()
+        );
     }
-    assert!(inflate(&header(Compression::Gzip, b"a longer body"), &gzip(b"a body")).is_err());
+    assert!(
+        inflate(&mut Codecs::new(), &header(Compression::Gzip, b"a longer body"), &gzip(b"a body"))
+            .is_err()
+    );
+}
+
+/// Whatever a stream has become on its way: if receipt took it, it was acknowledged.
+#[tokio::test]
+async fn what_receipt_takes_replay_takes() {
+    const BYTES_MAX: usize = 1 << 17;
+    let budget = Budget::new(BYTES_MAX * 8, Duration::ZERO, Gauge::default());
+    let inflaters = Inflaters::new(2, Pool::new(BYTES_MAX), Metrics::new());
+    let plain = b"a body that repeats itself, a body that repeats itself, and ends".repeat(9);
+    let streamed = |bytes: &[u8]| {
+        let mut encoder = zstd::stream::Encoder::new(Vec::new(), 1).expect("a level");
+        encoder.write_all(bytes).expect("into memory");
+        encoder.finish().expect("into memory")
+    };
+    let sized = |bytes: &[u8]| zstd::bulk::compress(bytes, 3).expect("into memory");
+    let mut codecs = Codecs::new();
+    let mut n_taken = 0;
+    for (compression, whole) in [
+        (Compression::Gzip, gzip(&plain)),
+        (Compression::Gzip, [gzip(&plain), gzip(b"more")].concat()),
+        (Compression::Gzip, gzip(&vec![0; BYTES_MAX])),
+        (Compression::Zstd, sized(&plain)),
+        (Compression::Zstd, streamed(&plain)),
+        (Compression::Zstd, [sized(&plain), streamed(&plain)].concat()),
+        (Compression::Zstd, streamed(&vec![0; BYTES_MAX])),
+    ] {
+        let flips = (0..whole.len()).flat_map(|at| [(at, 1), (at, 0x10), (at, 0xff)]);
+        for (at, flip) in flips.chain([(0, 0)]) {
+            let mut sent = whole.clone();
+            sent[at] ^= flip;
+            let reservation = budget.reserve();
+            let body = Bytes::from(sent.clone());
+            let inflated = inflaters.inflate(compression, body, BYTES_MAX, &reservation).await;
+            let Ok(inflated) = inflated else { continue };
+            n_taken += 1;
+            let again = inflate(&mut codecs, &header(compression, &inflated), &sent);
+            assert!(again.expect("receipt took it") == inflated, "byte {at}, {flip:#x}");
+        }
+    }
+    assert!(n_taken > 7, "some changes make no difference, as in a gzip header's time");
 }
