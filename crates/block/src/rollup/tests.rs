@@ -9,6 +9,8 @@ use super::*;
 use crate::column::{Column, Values};
 
 const SECOND: i64 = 1_000_000_000;
+const SERVICES: &[&str] = &["", "mall", "cart"];
+const NAMES: &[&str] = &["GET /", "pay", "溯源"];
 
 fn span(start_unix_nanos: i64, duration_nanos: i64, row: u32) -> RollupSpan {
     RollupSpan {
@@ -31,9 +33,11 @@ fn texts(texts: &[&str]) -> Vec<String> {
 fn rollup_of(spans: &[RollupSpan], bytes_max: u64) -> Option<(Step, RollupTable)> {
     let mut builder = RollupBuilder::default();
     spans.iter().for_each(|span| builder.push(span));
-    let services = texts(&["", "mall", "cart"]);
-    let names = texts(&["GET /", "pay", "溯源"]);
-    let rollup = builder.finish(&services, &names, bytes_max)?;
+    finish(builder, bytes_max)
+}
+
+fn finish(builder: RollupBuilder, bytes_max: u64) -> Option<(Step, RollupTable)> {
+    let rollup = builder.finish(&texts(SERVICES), &texts(NAMES), bytes_max)?;
     assert_eq!(rollup.columns.len(), rollup_columns().len());
     for (column, spec) in rollup.columns.iter().zip(rollup_columns()) {
         assert_eq!((column.values.kind(), column.rows.is_some()), (spec.kind, spec.is_optional));
@@ -105,7 +109,7 @@ fn clocks_that_lie_in_every_span_make_no_rollup_and_take_no_memory() {
     for row in 0..500_000 {
         builder.push(&span(i64::from(row) * 3_600 * SECOND, 5, row));
     }
-    assert!(builder.finish(&texts(&["", "mall"]), &texts(&["pay"]), u64::MAX).is_none());
+    assert!(builder.finish(&texts(SERVICES), &texts(NAMES), u64::MAX).is_none());
 }
 
 #[test]
@@ -140,52 +144,80 @@ fn arbitrary_spans() -> impl Strategy<Value = Vec<RollupSpan>> {
     })
 }
 
-/// Spans by (tenant, service, name, kind, status, root, end of the cell, bucket).
+/// Spans by series, end of the cell and bucket.
 type Counts = BTreeMap<(u32, u32, u32, i32, i32, bool, i64, u32), u32>;
 
+fn count(spans: &[RollupSpan], step: Step) -> Counts {
+    let mut counts = Counts::new();
+    for span in spans {
+        let ends = (-200..).map(|n| step.seconds() * n);
+        let end = ends.clone().find(|end| end * SECOND >= span.start_unix_nanos).unwrap();
+        let nanos = span.duration_nanos;
+        let bucket = (0..63).find(|bucket| nanos <= 1 << bucket).unwrap_or(63);
+        let (kind, status) = (span.kind, span.status_code);
+        let series = (span.tenant, span.service, span.name, kind, status, span.is_root);
+        *counts.entry(key(series, end, bucket)).or_default() += 1;
+    }
+    counts
+}
+
+fn key(
+    (tenant, service, name, kind, status, is_root): (u32, u32, u32, i32, i32, bool),
+    end: i64,
+    bucket: u32,
+) -> (u32, u32, u32, i32, i32, bool, i64, u32) {
+    (tenant, service, name, kind, status, is_root, end, bucket)
+}
+
+/// What a roll-up says, and that its exemplars are spans of their cells.
+fn counts_of(table: &RollupTable, spans: &[RollupSpan]) -> Counts {
+    let mut counts = Counts::new();
+    let number =
+        |texts: &[&str], text: &str| texts.iter().position(|other| *other == text).unwrap() as u32;
+    for row in (0..table.len()).map(|row| table.row(row)) {
+        let service = row.service_name.map_or(0, |service| number(SERVICES, service));
+        let name = number(NAMES, row.name);
+        let series = (row.tenant, service, name, row.kind, row.status_code, row.is_root);
+        let key = key(series, row.cell_end_unix_seconds, row.duration_bucket);
+        assert_eq!(counts.insert(key, row.n_spans), None, "a row stands once");
+        if let Some(exemplar) = row.exemplar_row {
+            let span = &spans[exemplar as usize];
+            assert_eq!((span.tenant, span.service, span.name), (row.tenant, service, name));
+            assert_eq!(duration_bucket(span.duration_nanos), row.duration_bucket);
+        }
+    }
+    counts
+}
+
 proptest! {
+    /// Wherever among the spans the builder makes room and lengthens its cells.
     #[test]
     fn every_span_is_counted_once_where_it_belongs(
         spans in arbitrary_spans(),
-        coarseness in 0..3usize,
+        emptied_at in vec(0..200usize, 0..4),
+        coarsened_at in vec(0..200usize, 0..3),
     ) {
         let mut builder = RollupBuilder::default();
-        spans.iter().for_each(|span| builder.push(span));
-        let services = texts(&["", "mall", "cart"]);
-        let names = texts(&["GET /", "pay", "溯源"]);
-        let step = Step::ALL[coarseness];
-        (0..coarseness).for_each(|_| builder.coarsen());
-        let Some(rollup) = builder.finish(&services, &names, u64::MAX) else {
-            prop_assert!(spans.is_empty());
-            return Ok(());
-        };
-        prop_assert_eq!(rollup.step, step);
-        let mut expected = Counts::new();
-        for span in &spans {
-            let step_nanos = i128::from(step.nanos());
-            let end = (0..).map(|n| step_nanos * (n - 100)).find(|end| *end >= span.start_unix_nanos.into());
-            let end = (end.unwrap() / i128::from(SECOND)) as i64;
-            let nanos = span.duration_nanos;
-            let bucket = (0..63).find(|bucket| nanos <= 1 << bucket).unwrap_or(63);
-            let series = (span.tenant, span.service, span.name, span.kind, span.status_code);
-            let key = (series.0, series.1, series.2, series.3, series.4, span.is_root, end, bucket);
-            *expected.entry(key).or_default() += 1;
+        let mut step = 0;
+        for (at, span) in spans.iter().enumerate() {
+            if emptied_at.contains(&at) {
+                builder.empty_recent();
+            }
+            if coarsened_at.contains(&at) {
+                builder.empty_recent();
+                builder.add_up();
+                builder.coarsen();
+                step += 1;
+            }
+            builder.push(span);
         }
-        let table = RollupTable::read(rollup.columns).unwrap();
-        let mut found = Counts::new();
-        for row in (0..table.len()).map(|row| table.row(row)) {
-            let number = |texts: &[String], text: &str| texts.iter().position(|t| t == text).unwrap() as u32;
-            let service = row.service_name.map_or(0, |service| number(&services, service));
-            let name = number(&names, row.name);
-            let key = (row.tenant, service, name, row.kind, row.status_code, row.is_root, row.cell_end_unix_seconds, row.duration_bucket);
-            prop_assert_eq!(found.insert(key, row.n_spans), None);
-            if let Some(exemplar) = row.exemplar_row {
-                let span = &spans[exemplar as usize];
-                prop_assert_eq!((span.tenant, span.service, span.name), (row.tenant, service, name));
-                prop_assert_eq!(duration_bucket(span.duration_nanos), row.duration_bucket);
+        match finish(builder, u64::MAX) {
+            None => prop_assert!(spans.is_empty()),
+            Some((found, table)) => {
+                prop_assert_eq!(found, Step::ALL[step]);
+                prop_assert_eq!(counts_of(&table, &spans), count(&spans, found));
             }
         }
-        prop_assert_eq!(found, expected);
     }
 }
 
@@ -194,7 +226,7 @@ fn columns_that_are_no_rollup_are_refused() {
     let read = |change: fn(&mut Vec<Column>)| {
         let mut builder = RollupBuilder::default();
         builder.push(&span(SECOND, 5, 0));
-        let rollup = builder.finish(&texts(&["", "mall"]), &texts(&["pay"]), u64::MAX).unwrap();
+        let rollup = builder.finish(&texts(SERVICES), &texts(NAMES), u64::MAX).unwrap();
         let mut columns = rollup.columns;
         change(&mut columns);
         RollupTable::read(columns).map(|table| table.len())
