@@ -15,10 +15,12 @@ use crate::*;
 mod answers;
 mod bytes_of;
 mod gated;
-
+mod histories;
 mod keeping;
-
+mod power;
+mod random;
 mod rules;
+mod turnstile;
 
 const DAY_NANOS: u64 = 24 * 3600 * 1_000_000_000;
 
