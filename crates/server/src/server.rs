@@ -91,6 +91,8 @@ pub struct Running {
     lane_watch: JoinHandle<()>,
     receiving: Service,
     answering: Service,
+    /// Until the store writes no more: it shortens the log and commits blocks after the lane ended.
+    lock: Arc<DirectoryLock>,
 }
 
 /// Starts a server; returns when every door answers and all of the log has been read. Until then
@@ -98,7 +100,7 @@ pub struct Running {
 pub async fn start(config: &Config) -> Result<Running, StartError> {
     let data_dir = &config.server.data_dir;
     make_directories(data_dir)?;
-    let lock = lock(data_dir)?;
+    let lock = Arc::new(lock(data_dir)?);
     let doors = doors::open(config).await?;
     let addresses = doors.addresses();
 
@@ -110,7 +112,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let registry = registry(&store, &log, &not_served, &metrics);
     let answering = answer(config, doors.http, registry, &store, &readiness);
 
-    let surroundings = LaneSurroundings { store: store.clone(), _lock: lock };
+    let surroundings = LaneSurroundings { store: store.clone(), _lock: lock.clone() };
     let (truncator, log_stats) = (log.truncator(), log.stats_reader());
     let replay = Replay::new(lane_options(config), surroundings, metrics.clone());
     let from = store.sealed_to();
@@ -126,8 +128,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     store.start(Arc::new(control)).map_err(StartError::Thread)?;
     let receiving = receive(config, doors.otlp_grpc, doors.otlp_http, &lane, metrics);
     readiness.set_ready();
-    let lane_watch = tokio::spawn(watch(lane.clone(), readiness.clone()));
-    Ok(Running { addresses, readiness, store, lane, lane_watch, receiving, answering })
+    let lane_watch = tokio::spawn(watch(lane.clone(), store.clone(), readiness.clone()));
+    Ok(Running { addresses, readiness, store, lane, lane_watch, receiving, answering, lock })
 }
 
 impl Running {
@@ -146,10 +148,11 @@ impl Running {
         self.readiness.set_stopping();
         self.receiving.stop().await;
         let lane = self.lane;
-        let store = self.store;
+        let (store, lock) = (self.store, self.lock);
         let close = move || {
             lane.close();
             store.stop();
+            drop(lock);
         };
         if let Err(error) = spawn_blocking(close).await {
             tracing::error!(%error, "the log was not closed");
@@ -162,9 +165,14 @@ impl Running {
 }
 
 /// A server that can take nothing says so where load balancers look.
-async fn watch(lane: Lane, readiness: Readiness) {
-    if lane.ended().await == Ended::Panicked {
-        readiness.set_failed("the ingest thread panicked: restart the server and report it");
+async fn watch(lane: Lane, store: Store, readiness: Readiness) {
+    if lane.ended().await == Ended::Closed {
+        return;
+    }
+    readiness.set_failed("the ingest thread panicked: restart the server and report it");
+    // Nobody cuts any more: whoever waits for that is let go.
+    if let Err(error) = spawn_blocking(move || store.stop()).await {
+        tracing::error!(%error, "the store was not stopped");
     }
 }
 
@@ -343,11 +351,11 @@ fn receive(
     })
 }
 
-/// What the lane asks of the rest of the server. Holds the directory's lock, because the lane is
-/// the last to write there: however a server ends, nobody else comes in before its log is closed.
+/// What the lane asks of the rest of the server. Holds the directory's lock too: however a server
+/// ends, nobody else comes in before its log is closed.
 struct LaneSurroundings {
     store: Store,
-    _lock: DirectoryLock,
+    _lock: Arc<DirectoryLock>,
 }
 
 impl Surroundings for LaneSurroundings {

@@ -118,7 +118,7 @@ async fn a_server_whose_ingest_thread_panicked_is_not_ready() {
     let replay = Replay::new(LaneOptions::default(), Broken, Metrics::new());
     let lane = replay.start(log).unwrap();
     lane.cut();
-    watch(lane, running.readiness.clone()).await;
+    watch(lane, running.store.clone(), running.readiness.clone()).await;
     assert!(get(&running, "/ready").await.contains("not ready: the ingest thread panicked"));
     let trace = get(&running, "/api/traces/00000000000000000000000000000001").await;
     assert!(trace.starts_with("HTTP/1.1 404 "), "questions are answered: {trace}");
