@@ -56,8 +56,10 @@ const FORMAT_VERSION: i32 = 2;
 #[derive(Clone, Debug)]
 pub struct FileOptions {
     pub zstd_level: i32,
-    /// Rows of a page: every column has a page border at each multiple within a row group.
+    /// Rows of a page. Every border between pages within these bytes is a multiple of it.
     pub page_rows: usize,
+    /// Bytes of a page below which it covers more rows, up to four times as many.
+    pub page_bytes_min: usize,
     /// Bytes of plain values at which a page ends early.
     pub page_bytes_max: usize,
     /// Stored in the footer.
@@ -66,7 +68,13 @@ pub struct FileOptions {
 
 impl Default for FileOptions {
     fn default() -> Self {
-        Self { zstd_level: 1, page_rows: 8_192, page_bytes_max: 1 << 20, key_values: Vec::new() }
+        Self {
+            zstd_level: 1,
+            page_rows: 8_192,
+            page_bytes_min: 16 << 10,
+            page_bytes_max: 1 << 20,
+            key_values: Vec::new(),
+        }
     }
 }
 
@@ -152,7 +160,11 @@ impl<W: Write + Send> FileWriter<W> {
     ) -> Result<Self, WriteError> {
         let rows = u32::try_from(options.page_rows).ok().filter(|rows| *rows <= i32::MAX as u32);
         let rows = rows.filter(|rows| *rows > 0).ok_or(WriteError::PageRows)?;
-        let limits = PageLimits { rows, bytes: options.page_bytes_max };
+        let limits = PageLimits {
+            rows,
+            bytes_min: options.page_bytes_min,
+            bytes_max: options.page_bytes_max,
+        };
         let schema = Arc::new(schema_of(&columns)?);
         let checked = Arc::new(Mutex::new(Checked { sink, bytes: 0, crc32c: 0, failure: None }));
         let mut sink = TrackedWrite::new(Handle(checked.clone()));

@@ -209,7 +209,26 @@ fn of_doubles(values: &[f64]) -> Option<Bounds> {
 
 fn ends<'a>(mut texts: impl Iterator<Item = &'a [u8]>) -> Option<(&'a [u8], &'a [u8])> {
     let first = texts.next()?;
-    Some(texts.fold((first, first), |(min, max), text| (min.min(text), max.max(text))))
+    let (mut min, mut max) = (first, first);
+    let (mut min_head, mut max_head) = (head(first), head(first));
+    for text in texts {
+        // Most texts are decided by their first bytes, without a call.
+        let text_head = head(text);
+        if text_head <= min_head && text < min {
+            (min, min_head) = (text, text_head);
+        } else if text_head >= max_head && text > max {
+            (max, max_head) = (text, text_head);
+        }
+    }
+    Some((min, max))
+}
+
+/// The first eight bytes as a number that orders as they do.
+fn head(text: &[u8]) -> u64 {
+    match text.first_chunk::<8>() {
+        Some(bytes) => u64::from_be_bytes(*bytes),
+        None => text.iter().rfold(0, |head, byte| (head >> 8) | u64::from(*byte) << 56),
+    }
 }
 
 /// The beginning of a text, whole characters.

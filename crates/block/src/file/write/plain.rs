@@ -58,7 +58,19 @@ pub(crate) fn can_split(values: &Values) -> bool {
     )
 }
 
-/// Bytes that one value takes as `PLAIN`; for a page's limit, so bits count as bytes.
+/// Bytes that a range of values takes as `PLAIN`; for a page's limit, so bits count as bytes.
+pub(crate) fn plain_bytes(values: &Values, range: Range<usize>) -> usize {
+    let data = |offsets: &[i32]| (offsets[range.end] - offsets[range.start]) as usize;
+    match values {
+        Values::Text(Strings::Plain(values)) => data(values.offsets()) + 4 * range.len(),
+        Values::Bytes(values) => data(values.offsets()) + 4 * range.len(),
+        Values::Text(Strings::Dictionary { .. }) => range.map(|at| value_bytes(values, at)).sum(),
+        _ if range.is_empty() => 0,
+        _ => range.len() * value_bytes(values, range.start),
+    }
+}
+
+/// The same of one value.
 pub(crate) fn value_bytes(values: &Values, at: usize) -> usize {
     match values {
         Values::Text(Strings::Dictionary { codes, values }) => {

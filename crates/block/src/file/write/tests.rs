@@ -238,7 +238,7 @@ fn dictionaries_of_every_width() {
         // Codes of 24 bits save nothing on numbers of 32.
         let u32s = (n_distinct <= 65_536).then_some(Kind::U32);
         for kind in [Kind::Text, Kind::I64].into_iter().chain(u32s) {
-            let numbers = (0..n_distinct * 4).map(|n| n * 7_919 % n_distinct);
+            let numbers = (0..n_distinct * 10).map(|n| n * 7_919 % n_distinct);
             let cells: Vec<_> = numbers.map(|n| Some(cell(kind, n))).collect();
             let spec = spec(kind, Encoding::Dictionary);
             let columns = vec![column(kind, &cells, TextsAs::Codes)];
@@ -313,20 +313,31 @@ fn an_empty_column_is_one_small_page() {
 }
 
 #[test]
-fn pages_have_their_borders_at_the_same_rows() {
-    let n_rows = 30_000;
+fn pages_have_their_borders_at_multiples() {
+    let n_rows = 40_000;
     let sparse: Vec<_> = (0..n_rows).map(|n| (n % 37 == 0).then(|| cell(Kind::I64, n))).collect();
     let full: Vec<_> = (0..n_rows).map(|n| Some(cell(Kind::Text, n))).collect();
-    let specs = [spec(Kind::I64, Encoding::Split), spec(Kind::Text, Encoding::Dictionary)];
-    let columns =
-        vec![column(Kind::I64, &sparse, TextsAs::Plain), column(Kind::Text, &full, TextsAs::Codes)];
+    let codes: Vec<_> = (0..n_rows).map(|n| Some(cell(Kind::U32, n % 99))).collect();
+    let specs = [
+        spec(Kind::I64, Encoding::Split),
+        spec(Kind::Text, Encoding::Dictionary),
+        spec(Kind::U32, Encoding::Dictionary),
+    ];
+    let columns = vec![
+        column(Kind::I64, &sparse, TextsAs::Plain),
+        column(Kind::Text, &full, TextsAs::Codes),
+        column(Kind::U32, &codes, TextsAs::Plain),
+    ];
     let file = write(&specs, FileOptions::default(), &[(n_rows as u32, columns)]);
     let metadata = metadata(&file);
-    for column in &metadata.offset_index().unwrap()[0] {
-        let rows: Vec<_> =
-            column.page_locations().iter().map(|page| page.first_row_index).collect();
-        assert_eq!(rows, [0, 8_192, 16_384, 24_576]);
-    }
+    let index = &metadata.offset_index().unwrap()[0];
+    let borders = |column: usize| -> Vec<_> {
+        index[column].page_locations().iter().map(|page| page.first_row_index).collect()
+    };
+    // 1 kB of levels and 2 kB of values, 90 kB of texts, 8 kB of codes for 8,192 rows.
+    assert_eq!(borders(0), [0, 32_768]);
+    assert_eq!(borders(1), [0, 8_192, 16_384, 24_576, 32_768]);
+    assert_eq!(borders(2), [0, 16_384, 32_768]);
     // A row from the middle of a page, found by way of the page index.
     let selection = vec![RowSelector::skip(20_017), RowSelector::select(2)];
     let batches: Vec<_> = reader(&file)
