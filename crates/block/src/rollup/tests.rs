@@ -106,7 +106,7 @@ fn cells_grow_until_they_fit() {
 #[test]
 fn clocks_that_lie_in_every_span_make_no_rollup_and_take_no_memory() {
     let mut builder = RollupBuilder::default();
-    for row in 0..500_000 {
+    for row in 0..600_000 {
         builder.push(&span(i64::from(row) * 3_600 * SECOND, 5, row));
     }
     assert!(builder.finish(&texts(SERVICES), &texts(NAMES), u64::MAX).is_none());
