@@ -22,7 +22,7 @@ mod folders;
 mod writer;
 
 use files::OpenFiles;
-use folders::Folders;
+use folders::{Change, Folders};
 use writer::LocalWriter;
 
 /// A store in a folder. A clone is another handle to it.
@@ -186,7 +186,7 @@ impl Shared {
         let under_way = self.folders.begin_change(folder);
         change()?;
         self.disk.sync_folder(folder)?;
-        under_way.is_durable();
+        under_way.end_durable();
         Ok(())
     }
 
@@ -199,9 +199,17 @@ impl Shared {
         if self.access == Access::Read {
             return Ok(());
         }
-        let synced = self.folders.see_durable(folder, || match self.disk.sync_folder(folder) {
-            Err(error) if files::is_absent(&error) => Ok(()),
-            other => other,
+        let synced = self.folders.see_durable(folder, || {
+            let mut folder = folder;
+            loop {
+                match self.disk.sync_folder(folder) {
+                    // That it is gone stands in the one above it.
+                    Err(error) if files::is_absent(&error) && !folder.is_empty() => {
+                        folder = path::folder_of(folder);
+                    }
+                    other => return other,
+                }
+            }
         });
         synced.map_err(|error| ObjectError::io("sync the folder", folder, error))
     }
@@ -252,6 +260,9 @@ impl Shared {
             Err(error) if files::is_absent(&error) => Ok(()),
             other => other,
         };
+        // Interrupted, it leaves each of them in doubt.
+        let under_way: Vec<_> =
+            folders.iter().map(|folder| self.folders.begin_change(folder)).collect();
         let removed = self.change_names(path::folder_of(folder), || {
             paths.iter().try_for_each(|path| absent_is_fine(self.disk.remove(path)))?;
             let innermost_first = folders.iter().rev();
@@ -263,9 +274,11 @@ impl Shared {
         paths.iter().for_each(|path| self.files.forget(path));
         match removed {
             // There never was a folder above it.
-            Err(error) if files::is_absent(&error) => Ok(()),
-            other => other.map_err(failed),
+            Err(error) if files::is_absent(&error) => {}
+            other => other.map_err(failed)?,
         }
+        under_way.into_iter().for_each(Change::end_durable);
+        Ok(())
     }
 }
 

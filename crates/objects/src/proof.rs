@@ -7,8 +7,11 @@ use bytes::Bytes;
 
 use crate::{Created, ObjectError, Objects};
 
-/// The object that is created twice. It stays: deleting it could disturb another program's proof.
+/// The object that must not be created. It stays: without it another program's proof would fail.
 const PROBE: &str = "probe/create-if-absent";
+
+/// How often a store is asked that does not know.
+const TRIES_MAX: u32 = 3;
 
 /// Why the store cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -26,20 +29,21 @@ pub enum NoCreateIfAbsent {
     Failed(#[from] ObjectError),
 }
 
-/// Creates an object twice: the second time the store must say that it exists.
+/// Creates an object that exists: the store must say so.
 pub fn prove_create_if_absent(objects: &dyn Objects) -> Result<(), NoCreateIfAbsent> {
     let probe = || Bytes::from_static(b"this store creates only if absent\n");
-    match objects.create(PROBE, probe()) {
-        // Another server proves at the same moment, or an answer was lost: it is there or not, the
-        // second creation tells.
-        Ok(_) | Err(ObjectError::Unsettled { .. }) => {}
-        Err(error) => return Err(error.into()),
-    }
     if objects.head(PROBE)?.is_none() {
         objects.put(PROBE, probe())?;
     }
-    match objects.create(PROBE, probe())? {
-        Created::Exists => Ok(()),
-        Created::New => Err(NoCreateIfAbsent::Ignored),
+    let mut tries = 0;
+    loop {
+        tries += 1;
+        match objects.create(PROBE, probe()) {
+            Ok(Created::Exists) => return Ok(()),
+            Ok(Created::New) => return Err(NoCreateIfAbsent::Ignored),
+            // Say another server proves at the same moment.
+            Err(ObjectError::Unsettled { .. }) if tries < TRIES_MAX => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }

@@ -1,11 +1,10 @@
 //! Objects in an S3-style store.
 //!
 //! In: a bucket, and the handle of a runtime that does the network's work. Out: `Objects`. Calls
-//! block the thread that makes them until the runtime has done the work, at most
-//! [`CALL_TIME_MAX`]; made from a task of that runtime they take a worker from it, and where it has
-//! no other they end in an error. Requests are retried below here, with growing pauses: reads and
-//! overwrites always, creations only where the store said that it did nothing or answered with a
-//! 5xx, so a creation may find its own object.
+//! block the thread that makes them until the runtime has done the work. They belong on threads
+//! that may wait; made from a task of a runtime they cost it a worker meanwhile, but end. Requests
+//! are repeated below here, with growing pauses: reads and overwrites always, creations after a 5xx
+//! and after a broken connection, so a creation may find its own object.
 
 use std::fmt;
 use std::future::Future;
@@ -23,8 +22,8 @@ use object_store::{
     BackoffConfig, ClientOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
     RetryConfig,
 };
-use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
+use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::task::{JoinHandle, block_in_place};
 
 use crate::path::{check_folder, check_object, join};
 use crate::{Created, ObjectError, ObjectInfo, ObjectWriter, Objects};
@@ -115,6 +114,9 @@ pub enum S3OptionsError {
     /// The prefix cannot be a folder.
     #[error("prefix of the bucket: {0}")]
     Prefix(ObjectError),
+    /// A call from a task of a runtime of one thread would wait for itself.
+    #[error("the object store needs a runtime of several threads")]
+    OneThread,
     /// The options contradict each other or are incomplete.
     #[error("bucket `{bucket}`: {source}")]
     Unusable {
@@ -135,10 +137,13 @@ pub struct S3Objects {
 }
 
 impl S3Objects {
-    /// Opens no connection yet. `runtime` must have its clock and its network enabled, and outlive
-    /// the store.
+    /// Opens no connection yet. `runtime` must have several threads, and its clock and its network
+    /// enabled.
     pub fn new(options: &S3Options, runtime: Handle) -> Result<Self, S3OptionsError> {
         check_folder(&options.prefix).map_err(S3OptionsError::Prefix)?;
+        if runtime.runtime_flavor() == RuntimeFlavor::CurrentThread {
+            return Err(S3OptionsError::OneThread);
+        }
         let client = ClientOptions::new()
             .with_user_agent(HeaderValue::from_static(USER_AGENT))
             .with_allow_http(options.allow_http)
@@ -229,7 +234,7 @@ impl Objects for S3Objects {
             let options = PutOptions::from(PutMode::Create);
             match store.put_opts(&key, bytes.into(), options).await {
                 Ok(_) => Ok(Created::New),
-                Err(object_store::Error::AlreadyExists { .. }) => Ok(Created::Exists),
+                Err(error) if says_exists(&error) => Ok(Created::Exists),
                 Err(error) => Err(error),
             }
         });
@@ -358,7 +363,12 @@ struct Pending<T> {
 
 impl<T> Pending<T> {
     fn wait(self) -> Result<T, CallError> {
-        match self.result.recv_timeout(CALL_TIME_MAX) {
+        let receive = || self.result.recv_timeout(CALL_TIME_MAX);
+        // On a worker of a runtime the task might be queued behind this very call: let another
+        // thread take the queue over. A runtime of one thread is not ours, see `S3Objects::new`.
+        let has_workers = Handle::try_current()
+            .is_ok_and(|current| current.runtime_flavor() == RuntimeFlavor::MultiThread);
+        match if has_workers { block_in_place(receive) } else { receive() } {
             Ok(result) => result.map_err(CallError::Store),
             Err(RecvTimeoutError::Timeout) => Err(CallError::NoAnswer),
             Err(RecvTimeoutError::Disconnected) => Err(CallError::Ended),
@@ -377,13 +387,21 @@ enum CallError {
     #[error(transparent)]
     Store(object_store::Error),
     #[error(
-        "no answer within {} seconds: the runtime of the object store is overloaded, or waits for \
-         this very call",
+        "no answer within {} seconds: the runtime of the object store is overloaded",
         CALL_TIME_MAX.as_secs()
     )]
     NoAnswer,
     #[error("the runtime of the object store has ended, or the call panicked")]
     Ended,
+}
+
+/// Whether the store said that its condition failed. `AlreadyExists` alone does not: S3 answers 409
+/// where another creation is under way, which may yet fail, and that is called so too.
+fn says_exists(error: &object_store::Error) -> bool {
+    use object_store::Error::{AlreadyExists, NotModified, Precondition};
+    let AlreadyExists { source, .. } = error else { return false };
+    let refused = source.downcast_ref::<object_store::Error>();
+    matches!(refused, Some(Precondition { .. } | NotModified { .. }))
 }
 
 fn absent_is_none<T>(result: Result<T, CallError>) -> Result<Option<T>, CallError> {

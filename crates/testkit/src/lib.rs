@@ -7,6 +7,8 @@ pub mod arbitrary;
 pub mod client;
 pub mod corpus;
 pub mod equality;
+#[cfg(feature = "s3")]
+pub mod fake_s3;
 pub mod json;
 pub mod jsonpb;
 pub mod oracle;

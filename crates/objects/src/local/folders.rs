@@ -114,7 +114,7 @@ pub(super) struct Change<'a> {
 
 impl Change<'_> {
     /// The folder was synced after the change.
-    pub(super) fn is_durable(mut self) {
+    pub(super) fn end_durable(mut self) {
         self.is_durable = true;
     }
 }
