@@ -10,7 +10,9 @@ use std::time::Duration;
 
 use suyuan_block::ColumnSpec;
 use suyuan_block::layout::{self, KeyCounts, Layout, Place};
-use suyuan_block::stage::{SharedRows, SliceColumns, SliceStage, Trees};
+use suyuan_block::stage::{
+    SharedColumns, SharedRows, SideColumns, SliceColumns, SliceStage, Trees,
+};
 use suyuan_block::tree::TreeBuilder;
 use suyuan_block::unstage::{Part, SpanParts, read_shared, unstage};
 use suyuan_model::{Chunk, SpanOutline, TableBuilder};
@@ -79,7 +81,11 @@ fn round_of(chunks: &[Chunk], slices: &[Slice], is_last: bool) -> [Duration; 5] 
         });
         let trees = Trees { depth: &slice.depth, kept_parents: &slice.kept_parents };
         let columns = measured(&mut costs[3], || stage.finish(trees, &mut shared));
-        staged.push((first_row, n_rows, columns.expect("all rows")));
+        let columns = columns.expect("all rows");
+        // Memory that is kept would be paid for in page faults, which a seal does not have.
+        if is_last {
+            staged.push((first_row, n_rows, columns));
+        }
         first_row += n_rows;
     }
     let shared = shared.finish().expect("few resources");
@@ -93,15 +99,11 @@ fn round_of(chunks: &[Chunk], slices: &[Slice], is_last: bool) -> [Duration; 5] 
     let links = layout::link_columns(&layout);
     let (spans, events, links) = (names(&spans), names(&events), names(&links));
     for (first_row, n_rows, columns) in &staged {
-        let side = |side: &Option<_>, names| {
-            let side: &suyuan_block::stage::SideColumns = side.as_ref()?;
-            Some(Part { n_rows: side.n_rows, names, columns: &side.columns })
-        };
         let parts = SpanParts {
             first_row: *first_row,
             spans: part(*n_rows, &spans, &columns.spans),
-            events: side(&columns.events, &events),
-            links: side(&columns.links, &links),
+            events: columns.events.as_ref().map(|side| side_part(side, &events)),
+            links: columns.links.as_ref().map(|side| side_part(side, &links)),
         };
         measured(&mut costs[4], || {
             unstage(&layout, &parts, &resources, &scopes).expect("what was staged");
@@ -113,12 +115,7 @@ fn round_of(chunks: &[Chunk], slices: &[Slice], is_last: bool) -> [Duration; 5] 
     costs
 }
 
-fn describe(
-    layout: &Layout,
-    shared: &suyuan_block::stage::SharedColumns,
-    n_events: usize,
-    n_links: usize,
-) {
+fn describe(layout: &Layout, shared: &SharedColumns, n_events: usize, n_links: usize) {
     println!(
         "{} resources, {} scopes, {n_events} events, {n_links} links",
         shared.n_resources, shared.n_scopes
@@ -132,6 +129,10 @@ fn describe(
 
 fn part<'a>(n_rows: u32, names: &'a [&'a str], columns: &'a [suyuan_block::Column]) -> Part<'a> {
     Part { n_rows, names, columns }
+}
+
+fn side_part<'a>(side: &'a SideColumns, names: &'a [&'a str]) -> Part<'a> {
+    part(side.n_rows, names, &side.columns)
 }
 
 fn names(specs: &[ColumnSpec]) -> Vec<&str> {
