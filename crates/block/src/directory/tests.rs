@@ -150,7 +150,8 @@ proptest! {
         let directory = builder.finish(6);
         let mut written = Writer::new();
         directory.write(&mut written);
-        prop_assert_eq!(KeyDirectory::read(written.as_bytes()).as_ref(), Ok(&directory));
+        let read = KeyDirectory::read(written.as_bytes());
+        prop_assert_eq!(read.as_ref(), Ok(&directory));
         for tenant in 0..6 {
             let of_tenant = || chunks.iter().filter(|(other, ..)| *other == tenant);
             for key in 0..12u8 {
@@ -163,4 +164,30 @@ proptest! {
             }
         }
     }
+}
+
+/// Two keys and more of every scope, type and place, with who has them; for the fixture.
+pub(crate) fn of_every_form() -> KeyDirectory {
+    let places = [
+        Place::List,
+        Place::Column { has_bloom: false },
+        Place::Column { has_bloom: true },
+        Place::Overflow,
+    ];
+    let entry = |number: usize| KeyEntry {
+        scope: Scope::ALL[number % 5],
+        key: format!("key.{number}").into(),
+        value_type: ValueType::ALL[number % 8],
+        count: 1 << number,
+        place: places[number % 4],
+    };
+    let tenants = |number: usize| match number % 3 {
+        0 => TenantSet::of(vec![0, 1]),
+        1 => TenantSet::of(vec![1]),
+        _ => TenantSet::Unknown,
+    };
+    let unlisted = key_hash(Scope::Span, "key.unlisted", ValueType::Int);
+    let unlisted = unlisted_filter(Some(&[unlisted].into_iter().collect()));
+    let entries = (0..16).map(entry).collect();
+    KeyDirectory::new(entries, Some((0..16).map(tenants).collect()), unlisted)
 }

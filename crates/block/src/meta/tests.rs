@@ -1,5 +1,7 @@
 //! Metas to bytes and back, what is refused, and how large they are.
 
+mod fixture;
+
 use std::sync::Arc;
 
 use proptest::collection::vec;
