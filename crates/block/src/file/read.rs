@@ -18,6 +18,9 @@ mod runs;
 mod thrift;
 mod values;
 
+#[cfg(test)]
+mod tests;
+
 use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;

@@ -123,10 +123,6 @@ impl<'a> Thrift<'a> {
         Ok(len)
     }
 
-    pub(super) fn element_int(&mut self) -> Result<i64, Damage> {
-        self.zigzag()
-    }
-
     pub(super) fn element_bool(&mut self) -> Result<bool, Damage> {
         Ok(self.byte()? == 1)
     }

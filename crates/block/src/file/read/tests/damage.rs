@@ -1,0 +1,145 @@
+//! Files that are cut, bent or made up: an error that says where, never a panic.
+
+use super::super::thrift::{Fields, Thrift};
+use super::*;
+
+fn bytes_of_all_kinds() -> Vec<u8> {
+    let n_rows = 300;
+    let sparse = (0..n_rows).map(|row| (row % 5 == 0).then(|| format!("value {}", row % 40)));
+    let ids = (0..n_rows).map(|row| [row as u8; 16]);
+    let columns = batch(vec![
+        ("id", Arc::new(FixedSizeBinaryArray::try_from_iter(ids).expect("16 bytes each"))),
+        ("name", texts(n_rows, 7)),
+        ("sparse", Arc::new(StringArray::from_iter(sparse))),
+        ("number", Arc::new(Int64Array::from_iter_values(0..n_rows as i64))),
+        ("truth", Arc::new(BooleanArray::from_iter((0..n_rows).map(|row| Some(row % 3 == 0))))),
+    ]);
+    let properties = WriterProperties::builder()
+        .set_compression(zstd())
+        .set_data_page_row_count_limit(100)
+        .set_write_batch_size(100)
+        .set_bloom_filter_enabled(true)
+        .build();
+    write(&columns, properties)
+}
+
+/// Asks everything that can be asked; true if all of it was answered.
+fn read_everything(bytes: Vec<u8>) -> bool {
+    let (objects, n_bytes) = store(bytes);
+    let Ok(reader) = FileReader::open(objects, PATH, n_bytes) else { return false };
+    let mut is_whole = true;
+    for row_group in 0..reader.n_row_groups() {
+        let n_rows = reader.n_rows(row_group).min(1 << 16);
+        for column in 0..reader.columns().len() {
+            is_whole &= reader.read(row_group, 0..n_rows, &[column]).is_ok();
+            is_whole &= reader.read(row_group, n_rows / 2..n_rows / 2, &[column]).is_ok();
+            is_whole &= reader.page_bounds(row_group, column).is_ok();
+            is_whole &= reader.may_contain(row_group, column, b"any value of 16 ").is_ok();
+            if reader.columns()[column].kind == Kind::Id {
+                is_whole &= reader.find_id(row_group, column, 0..n_rows, &[99; 16]).is_ok();
+            }
+        }
+    }
+    is_whole
+}
+
+#[test]
+fn every_bent_byte_is_an_answer_or_an_error() {
+    let bytes = bytes_of_all_kinds();
+    assert!(read_everything(bytes.clone()));
+    let mut n_found = 0;
+    for place in 0..bytes.len() {
+        let mut bent = bytes.clone();
+        bent[place] ^= 1 << (place % 8);
+        n_found += usize::from(!read_everything(bent));
+    }
+    // The rest is statistics, names, and values that are not compressed.
+    assert!(n_found * 3 > bytes.len(), "{n_found} of {} found", bytes.len());
+}
+
+#[test]
+fn a_file_cut_anywhere_is_an_error() {
+    let bytes = bytes_of_all_kinds();
+    for len in (0..bytes.len()).step_by(7) {
+        assert!(!read_everything(bytes[..len].to_vec()), "{len} bytes");
+    }
+}
+
+#[test]
+fn an_error_says_where() {
+    let mut bytes = bytes_of_all_kinds();
+    let reader = open(bytes.clone());
+    let column = reader.column("number").expect("a column");
+    let chunk = reader.footer.chunks[reader.footer.chunk_number(0, column)];
+    let page = reader.footer.page_range(&chunk, 1);
+    // Behind the header of some 30 bytes.
+    let value = page.end as usize - 10;
+    bytes[value] ^= 0xff;
+    let bent = open(bytes);
+    let error = bent.read(0, 0..300, &[column]).expect_err("a bent page").to_string();
+    let place = "blocks/one/spans.parquet: column `number` of row group 0 is damaged: ";
+    assert!(error.starts_with(place), "{error}");
+    bent.read(0, 0..100, &[column]).expect("the other pages are whole");
+}
+
+#[test]
+fn a_file_of_something_else() {
+    let error = |bytes: &[u8]| {
+        let (objects, n_bytes) = store(bytes.to_vec());
+        FileReader::open(objects, PATH, n_bytes).err().expect("no file of ours").to_string()
+    };
+    let place = "blocks/one/spans.parquet is not a Parquet file that can be read here: ";
+    assert_eq!(error(b"PAR1"), format!("{place}4 bytes are too few"));
+    assert_eq!(error(b"an essay about traces"), format!("{place}it does not end as one"));
+    let endless = b"PAR1    \xff\xff\xff\x7fPAR1";
+    assert_eq!(error(endless), format!("{place}its footer is longer than itself"));
+}
+
+#[test]
+fn a_codec_of_others_is_named() {
+    let columns = batch(vec![("name", texts(10, 2))]);
+    let mut bytes = write(&columns, WriterProperties::default());
+    let reader = open(bytes.clone());
+    assert_eq!(reader.n_rows(0), 10);
+    // The codec in the chunk's metadata stands behind the column's name: field 4, an i32, 0.
+    let footer = bytes.len()
+        - 8
+        - u32::from_le_bytes(*bytes[..bytes.len() - 4].last_chunk().expect("a length")) as usize;
+    let name = b"\x19\x18\x04name\x15\x00";
+    let places = bytes[footer..].windows(name.len());
+    let place = places.enumerate().find(|(_, window)| window == name).expect("the codec").0;
+    bytes[footer + place + name.len() - 1] = 2;
+    let (objects, n_bytes) = store(bytes);
+    let error = FileReader::open(objects, PATH, n_bytes).err().expect("snappy").to_string();
+    assert_eq!(
+        error,
+        "blocks/one/spans.parquet: column `name` of row group 0 is damaged: compressed by codec 1, \
+         which is not read here"
+    );
+}
+
+#[test]
+fn a_page_cannot_claim_more_than_its_bytes_can_hold() {
+    // Data page, 1 GiB inflated, 4 bytes stored, 1 value, plain.
+    let header =
+        b"\x15\x00\x15\x80\x80\x80\x80\x08\x15\x08\x2c\x15\x02\x15\x00\x15\x06\x15\x06\x00\x00";
+    let page = [&header[..], b"\x28\xb5\x2f\xfd"].concat();
+    let (header, body) = PageHeader::parse(&page).expect("a header");
+    with_scratch(|scratch| {
+        let opened = header.open_data(body, page::Codec::Zstd, false, &mut scratch.inflater);
+        let damage = opened.err().expect("too much");
+        assert_eq!(damage.0, "4 bytes that claim 1073741824");
+    });
+}
+
+#[test]
+fn structs_without_end_are_left() {
+    let nested = [0x1c; 1_000];
+    let mut thrift = Thrift::new(&nested);
+    let field = thrift.field(&mut Fields::default()).expect("a field").expect("a field");
+    assert_eq!(thrift.skip(field), damaged("thrift: nested too deeply"));
+    let list = [0x19, 0xf5, 0xff, 0xff, 0xff, 0xff, 0x0f];
+    let mut thrift = Thrift::new(&list);
+    let field = thrift.field(&mut Fields::default()).expect("a field").expect("a field");
+    assert_eq!(thrift.skip(field), damaged("thrift: a list is longer than its bytes"));
+}
