@@ -111,7 +111,7 @@ impl Objects for LocalObjects {
             Err(error) => return Err(failed(error)),
             Ok(file) => {
                 let size_bytes = file.size().map_err(failed)?;
-                Some(read_range(&*file, path, &(0..size_bytes))?)
+                Some(read_range(&*file, path, size_bytes, &(0..size_bytes))?)
             }
         };
         self.shared.see_durable(path)?;
@@ -123,7 +123,8 @@ impl Objects for LocalObjects {
         let shared = &self.shared;
         let file = shared.files.open(&*shared.disk, path)?;
         shared.see_durable(path)?;
-        ranges.iter().map(|range| read_range(&*file, path, range)).collect()
+        let size_bytes = file.size().map_err(|error| ObjectError::io("read", path, error))?;
+        ranges.iter().map(|range| read_range(&*file, path, size_bytes, range)).collect()
     }
 
     fn head(&self, path: &str) -> Result<Option<ObjectInfo>, ObjectError> {
@@ -292,8 +293,13 @@ fn unfinished_name(name: &str, uuid: Uuid) -> String {
     format!(".{name}.{:032x}", u128::from_be_bytes(uuid.0))
 }
 
-fn read_range(file: &dyn DiskFile, path: &str, range: &Range<u64>) -> Result<Bytes, ObjectError> {
-    let size_bytes = file.size().map_err(|error| ObjectError::io("read", path, error))?;
+/// `size_bytes` is the file's size: it bounds what is allocated.
+fn read_range(
+    file: &dyn DiskFile,
+    path: &str,
+    size_bytes: u64,
+    range: &Range<u64>,
+) -> Result<Bytes, ObjectError> {
     if range.start > range.end || range.end > size_bytes {
         return Err(ObjectError::bad_range(path, range));
     }

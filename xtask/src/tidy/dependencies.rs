@@ -21,7 +21,7 @@ const FENCES: [(&str, &[&str]); 15] = [
     ("hyper*", &["ingest", "api", "server"]),
     ("libdeflater", &["wire", "ingest", "store", "server"]),
     ("mimalloc", &["server"]),
-    ("object_store", &["store"]),
+    ("object_store", &["objects"]),
     ("opentelemetry*", &[]),
     ("parquet", &["store"]),
     ("prost*", &[]),
