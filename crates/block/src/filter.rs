@@ -217,7 +217,7 @@ pub(crate) fn may_contain(blocks: &[u8], hash: u64) -> bool {
 #[inline]
 fn block_start(filter_bytes: usize, hash: u64) -> usize {
     let n_blocks = (filter_bytes / BLOCK_BYTES) as u64;
-    ((hash >> 32) * n_blocks >> 32) as usize * BLOCK_BYTES
+    (((hash >> 32) * n_blocks) >> 32) as usize * BLOCK_BYTES
 }
 
 /// One bit for each word of a block, from the lower half of the hash and Parquet's eight factors.
