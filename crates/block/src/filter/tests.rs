@@ -1,3 +1,5 @@
+//! Ids in and out, the rate of false positives, the documented hash, and what is refused.
+
 use proptest::prelude::*;
 
 use super::*;
