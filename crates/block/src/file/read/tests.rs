@@ -2,6 +2,7 @@
 
 mod damage;
 mod lookup;
+mod own;
 mod random;
 
 use std::sync::Arc;
