@@ -93,7 +93,7 @@ pub fn rollup_columns() -> Vec<ColumnSpec> {
         spec("cell_end_unix_seconds", Kind::I64, false, Encoding::Dictionary),
         spec("duration_bucket", Kind::U32, false, Encoding::Dictionary),
         spec("n_spans", Kind::U32, false, Encoding::Dictionary),
-        spec("exemplar_row", Kind::U32, true, Encoding::Plain),
+        spec("exemplar_row", Kind::U32, true, Encoding::Split),
     ]
 }
 
