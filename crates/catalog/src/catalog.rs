@@ -38,7 +38,7 @@ pub struct Options {
 }
 
 impl Options {
-    /// Entries between two snapshots unless said otherwise: half a day of one server.
+    /// Entries between two snapshots unless said otherwise: some hours of one server.
     pub const SNAPSHOT_EVERY: u64 = 256;
 
     /// How long what a snapshot has replaced stays unless said otherwise (`design.md 5`).

@@ -8,6 +8,9 @@ pub(crate) const CATALOG: &str = "catalog";
 /// Digits of a number in a name, as many as the greatest one has: names sort as numbers do.
 const DIGITS: usize = 20;
 
+/// No entry comes to have a number beyond this, so that counting on from a name is safe.
+const NUMBER_MAX: u64 = 1 << 62;
+
 /// The folder of a shard's catalog.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Folder {
@@ -46,7 +49,7 @@ fn numbered(objects: &dyn Objects, folder: &str) -> Result<Vec<Numbered>, Object
     let named = objects.list(folder)?.into_iter().filter_map(|info| {
         let name = info.path.strip_prefix(folder)?.strip_prefix('/')?;
         let is_number = name.len() == DIGITS && name.bytes().all(|byte| byte.is_ascii_digit());
-        let number = name.parse().ok().filter(|_| is_number)?;
+        let number = name.parse().ok().filter(|number| is_number && *number <= NUMBER_MAX)?;
         Some(Numbered { number, info })
     });
     Ok(named.collect())

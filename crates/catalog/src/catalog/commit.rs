@@ -98,7 +98,7 @@ impl Catalog {
         {
             return Ok(Committed { number: open.entry.number, state: self.state() });
         }
-        attempts.sequence += 1;
+        attempts.sequence = attempts.sequence.saturating_add(1);
         let commit = CommitId { writer: self.options.writer, sequence: attempts.sequence };
         for _ in 0..NUMBERS_MAX {
             let state = self.state();

@@ -219,6 +219,37 @@ fn an_entry_out_of_its_time_misleads_nobody() {
     assert_eq!(reader.refresh().unwrap(), open(&objects, 5).state());
 }
 
+/// As above, between the two looks of a server that starts.
+#[test]
+fn a_start_that_slept_for_a_day_reads_again() {
+    let objects = MemoryObjects::new();
+    let others = objects.clone();
+    let catalog = open_gated(&objects, (Moment::Before, "get"), move || {
+        a_day_passes(&others, (2..=6).map(add).collect());
+        rules::force(&others, 1, Vec::new(), add(1));
+    });
+    assert_eq!((catalog.state().number, blocks(&catalog.state())), (5, vec![2, 3, 4, 5, 6]));
+}
+
+#[test]
+fn a_snapshot_whose_answer_is_lost_is_there_or_taken_later() {
+    for (fault, then) in [(Fault::LostAnswer, None), (Fault::LostRequest, Some(4))] {
+        let objects = MemoryObjects::new();
+        let counting = FaultyObjects::new(objects.clone(), Plan::default());
+        let run = |store: FaultyObjects<MemoryObjects>| {
+            let catalog = Catalog::open(Arc::new(store), options(1)).unwrap();
+            (1..=4).for_each(|number| drop(catalog.commit(add(number)).unwrap()));
+            catalog
+        };
+        run(counting.clone());
+        // The look at the snapshots comes first.
+        let plan = Plan::fault_at(counting.calls() + 2, fault);
+        let catalog = run(FaultyObjects::new(MemoryObjects::new(), plan));
+        assert_eq!(catalog.maintain().unwrap().snapshot, Some(4), "{fault:?}");
+        assert_eq!(catalog.maintain().unwrap().snapshot, then, "{fault:?}");
+    }
+}
+
 #[test]
 fn two_that_commit_at_once_both_commit() {
     let objects = MemoryObjects::new();

@@ -169,6 +169,28 @@ fn a_field_that_changes_the_meaning_is_not_passed_over() {
 }
 
 #[test]
+fn a_snapshot_says_nothing_twice() {
+    let (body, head) = (encode_snapshot(3, &state()).unwrap().split_off(24), [0; 24]);
+    let mut fields = suyuan_wire::protobuf::Reader::new(&body);
+    let mut found = Vec::new();
+    while let Some(field) = fields.next_field().unwrap() {
+        let Ok(message) = field.bytes() else { continue };
+        let mut writer = suyuan_wire::protobuf::Writer::append_to(head.to_vec());
+        writer.raw_fields(&body);
+        writer.bytes(field.number, message);
+        let mut object = writer.into_bytes();
+        object[..8].copy_from_slice(b"SYUNCATS");
+        object[8] = 1;
+        let body_bytes = (object.len() - 24) as u32;
+        object[16..20].copy_from_slice(&body_bytes.to_le_bytes());
+        sign(&mut object);
+        found.push(decode_snapshot(&object).unwrap_err());
+    }
+    let twice = ["block", "log", "log", "tombstone", "removed block", "forbidden block", "writer"];
+    assert_eq!(found, twice.map(FormatError::Twice));
+}
+
+#[test]
 fn an_entry_for_a_later_program_stops_the_reader() {
     use suyuan_objects::Objects;
     let objects = MemoryObjects::new();

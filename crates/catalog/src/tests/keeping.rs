@@ -158,13 +158,20 @@ fn damage_is_never_passed_over() {
 #[test]
 fn what_is_not_ours_is_left_alone() {
     let objects = MemoryObjects::new();
-    for path in ["catalog/README", "catalog/0/entries/1", "catalog/0/snapshots/x", "catalog/x/y"] {
+    let paths = [
+        "catalog/README",
+        "catalog/0/entries/1",
+        "catalog/0/snapshots/x",
+        "catalog/0/snapshots/18446744073709551615",
+        "catalog/x/y",
+    ];
+    for path in paths {
         objects.put(path, Bytes::from_static(b"?")).unwrap();
     }
     let catalog = ten(&objects);
     objects.advance_clock(DAY_NANOS + 1);
     catalog.maintain().unwrap();
-    assert_eq!(objects.list("").unwrap().len(), 3 + 4);
+    assert_eq!(objects.list("").unwrap().len(), 3 + 5);
     assert_eq!(open(&objects, 2).state(), catalog.state());
     assert_eq!(inspect(&objects).unwrap().len(), 1);
 }

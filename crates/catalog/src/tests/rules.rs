@@ -150,6 +150,26 @@ fn a_commit_counts_once() {
     assert_eq!((state.number, held), (4, vec![1, 4]));
 }
 
+/// A writer's name is for one `Catalog`, but a second one after the first does no harm.
+#[test]
+fn a_writer_that_was_there_before_goes_on() {
+    let objects = MemoryObjects::new();
+    open(&objects, 1).commit(add(1)).unwrap();
+    assert_eq!(blocks(&open(&objects, 1).commit(add(2)).unwrap().state), [1, 2]);
+}
+
+#[test]
+fn a_prohibition_dates_from_the_first_time() {
+    let objects = MemoryObjects::new();
+    let catalog = open(&objects, 1);
+    let forbid = Change { forbids: vec![block(1)], ..Change::default() };
+    let first = catalog.commit(forbid.clone()).unwrap().state.forbidden[&block(1)];
+    objects.advance_clock(DAY_NANOS);
+    let state = catalog.commit(forbid).unwrap().state;
+    assert_eq!((state.number, state.forbidden[&block(1)]), (2, first));
+    assert_eq!(first.number, 1);
+}
+
 #[test]
 fn writers_of_long_ago_are_forgotten() {
     let mut state = State::default();
