@@ -18,7 +18,7 @@ use suyuan_model::{Chunk, Strings};
 
 use self::attributes::AttributeStage;
 use self::side::{EventStage, LinkStage, add_counts, add_sparse_texts};
-use self::values::{ColumnStage, NONE, Scratch};
+use self::values::{ColumnStage, NONE, Scratch, empty};
 use crate::column::{Column, Kind, Values};
 use crate::layout::Layout;
 
@@ -131,14 +131,14 @@ impl SliceStage {
     pub fn begin(&mut self, first_row: u32, n_rows: u32) {
         (self.first_row, self.n_rows, self.n_added) = (first_row, n_rows, 0);
         let n_rows = n_rows as usize;
-        self.trace_id.resize(n_rows, [0; 16]);
-        self.span_id.resize(n_rows, 0);
-        self.start_unix_nanos.resize(n_rows, 0);
-        self.duration_nanos.resize(n_rows, 0);
-        self.kind.resize(n_rows, 0);
-        self.status_code.resize(n_rows, 0);
-        self.resource.resize(n_rows, 0);
-        self.scope.resize(n_rows, 0);
+        sized(&mut self.trace_id, n_rows);
+        sized(&mut self.span_id, n_rows);
+        sized(&mut self.start_unix_nanos, n_rows);
+        sized(&mut self.duration_nanos, n_rows);
+        sized(&mut self.kind, n_rows);
+        sized(&mut self.status_code, n_rows);
+        sized(&mut self.resource, n_rows);
+        sized(&mut self.scope, n_rows);
         self.name.clear();
         self.sparse.stages().into_iter().for_each(|(_, stage)| stage.clear());
         self.attributes.clear();
@@ -294,6 +294,12 @@ impl SparseStages {
         add_counts(&mut self.dropped_links, &chunk.dropped_links, slice_rows);
         add_counts(&mut self.cut_values, &chunk.cut_values, slice_rows);
     }
+}
+
+/// Makes a buffer as long as the slice.
+fn sized<T: Copy + Default>(buffer: &mut Vec<T>, n_rows: usize) {
+    empty(buffer);
+    buffer.resize(n_rows, T::default());
 }
 
 fn scatter<T: Copy>(slice: &mut [T], values: &[T], rows: &[(u32, u32)]) {

@@ -8,7 +8,7 @@ use suyuan_model::{Events, Links, Sparse, Strings};
 
 use super::StageError;
 use super::attributes::AttributeStage;
-use super::values::{ColumnStage, NONE, Scratch};
+use super::values::{ColumnStage, NONE, Scratch, empty};
 use crate::column::{Column, Kind, Values};
 use crate::layout::TableLayout;
 
@@ -60,7 +60,7 @@ impl EventStage {
     }
 
     pub(super) fn clear(&mut self) {
-        self.rows.span_rows.clear();
+        empty(&mut self.rows.span_rows);
         self.attributes.clear();
         self.columns().into_iter().for_each(|(_, column)| column.clear());
     }
@@ -128,7 +128,7 @@ impl LinkStage {
     }
 
     pub(super) fn clear(&mut self) {
-        self.rows.span_rows.clear();
+        empty(&mut self.rows.span_rows);
         self.attributes.clear();
         self.columns().into_iter().for_each(|(_, column)| column.clear());
     }

@@ -7,6 +7,10 @@ use arrow_buffer::{Buffer, OffsetBuffer, ScalarBuffer};
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
 
+/// Memory for as much is kept when the texts are cleared.
+const KEPT_BYTES: usize = 4 << 20;
+const KEPT_TEXTS: usize = 1 << 17;
+
 /// Numbered texts. Those that were interned are found again, those that were only appended not.
 #[derive(Debug)]
 pub(super) struct Texts {
@@ -77,6 +81,10 @@ impl Texts {
     }
 
     pub(super) fn clear(&mut self) {
+        if self.bytes.capacity() > KEPT_BYTES || self.ends.capacity() > KEPT_TEXTS {
+            *self = Self::default();
+            return;
+        }
         self.ends.truncate(1);
         self.bytes.clear();
         self.table.clear();

@@ -14,6 +14,8 @@ use crate::column::{Column, Kind, Values};
 
 /// "No row", "no number".
 pub(super) const NONE: u32 = u32::MAX;
+/// Memory for as many rows or values is kept for the next slice.
+const KEPT_VALUES: usize = 1 << 17;
 /// A column with values in fewer rows than one of so many is sorted; a fuller one is scattered over
 /// all rows of the slice.
 const ROWS_PER_VALUE_MAX: usize = 32;
@@ -67,16 +69,16 @@ impl ColumnStage {
     }
 
     pub(super) fn clear(&mut self) {
-        self.pairs.clear();
+        empty(&mut self.pairs);
         match &mut self.values {
             StagedValues::Text { texts, is_plain } => {
                 texts.clear();
                 *is_plain = false;
             }
             StagedValues::Bytes(texts) => texts.clear(),
-            StagedValues::I64(values) => values.clear(),
-            StagedValues::F64(values) => values.clear(),
-            StagedValues::U64(values) => values.clear(),
+            StagedValues::I64(values) => empty(values),
+            StagedValues::F64(values) => empty(values),
+            StagedValues::U64(values) => empty(values),
             StagedValues::U32 | StagedValues::Bool => {}
         }
     }
@@ -271,6 +273,12 @@ impl ColumnStage {
         matches!(self.values, StagedValues::U32)
             && self.pairs.iter().any(|pair| split(*pair).1 == NONE)
     }
+}
+
+/// Empties a buffer, and gives back the memory of a giant slice.
+pub(super) fn empty<T>(buffer: &mut Vec<T>) {
+    buffer.clear();
+    buffer.shrink_to(KEPT_VALUES);
 }
 
 fn pair(row: u32, number: u32) -> u64 {
