@@ -8,6 +8,7 @@ use http::{HeaderMap, Request, StatusCode};
 use http_body_util::BodyExt;
 use prometheus_client::registry::Registry;
 use suyuan_model::{AttributeOwner, Publication, SpanHead, TableBuilder, Tenant, UnixNanosRange};
+use suyuan_objects::faulty::MemoryObjects;
 use suyuan_store::Store;
 use tower::ServiceExt;
 
@@ -42,11 +43,10 @@ impl Server {
 
     fn with(options: Options) -> Self {
         let directory = tempfile::tempdir().expect("a directory");
-        let store = Store::open(suyuan_store::Options {
-            live_directory: directory.path().join("live"),
-            resident_bytes_max: 64 << 20,
-        })
-        .expect("an empty store");
+        let objects = Arc::new(MemoryObjects::new());
+        let live_directory = directory.path().join("live");
+        let store = Store::open(suyuan_store::Options::new(live_directory, objects, Uuid([1; 16])))
+            .expect("an empty store");
         let readiness = Readiness::not_yet("replaying the log");
         readiness.set_ready();
         let metrics = Metrics::default();

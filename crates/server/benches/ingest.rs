@@ -15,8 +15,10 @@ use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
 use prost::Message as _;
 use rustix::time::{ClockId, clock_gettime};
 use suyuan_model::{Publication, TableBuilder, Tenant, UnixNanosRange};
+use suyuan_objects::faulty::MemoryObjects;
 use suyuan_server::shop::{Batching, Departures, Pace, ProtobufEncoder, Shop};
 use suyuan_store::{Options, Store};
+use suyuan_wal::Uuid;
 use suyuan_wire::otlp::{self, Verdicts};
 use suyuan_wire::record::{Format, Limits};
 
@@ -83,7 +85,11 @@ fn bodies(n_spans: u64) -> Vec<Vec<u8>> {
 
 fn round_of(bodies: &[Vec<u8>]) -> anyhow::Result<Cost> {
     let folder = tempfile::tempdir()?;
-    let options = Options { live_directory: folder.path().into(), resident_bytes_max: u64::MAX };
+    let objects = Arc::new(MemoryObjects::new());
+    let options = Options {
+        resident_bytes_max: u64::MAX,
+        ..Options::new(folder.path().into(), objects, Uuid([1; 16]))
+    };
     let store = Store::open(options)?;
     let mut table = TableBuilder::default();
     let mut cost = Cost::default();

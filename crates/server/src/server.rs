@@ -198,13 +198,9 @@ async fn open_store(config: &Config, log: &Log) -> Result<Store, StartError> {
         let objects = LocalObjects::open(Arc::new(disk))?;
         prove_create_if_absent(&objects)?;
         Ok(Store::open(suyuan_store::Options {
-            live_directory,
             resident_bytes_max: left.max(LIVE_MEMORY_BYTES_MIN),
-            objects: Arc::new(objects),
-            log,
-            seal: suyuan_store::SealPolicy::default(),
-            writer: suyuan_block::writer::WriterOptions::default(),
             read_cache_bytes_max: READ_CACHE_BYTES,
+            ..suyuan_store::Options::new(live_directory, Arc::new(objects), log)
         })?)
     };
     spawn_blocking(open).await.map_err(StartError::Panicked)?

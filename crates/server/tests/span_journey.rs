@@ -4,8 +4,8 @@
 //! one's input, and at each border we look at what crosses it (`ARCHITECTURE.md` has the map):
 //!
 //! ```text
-//! an SDK ─► receive ─► decode ─► append ─► (replay) ─► live ─► answer ─► a client
-//!   OTLP     bytes      table     the log    the same    rows    JSON
+//! an SDK ─► receive ─► decode ─► append ─► (replay) ─► live ─► block ─► answer ─► a client
+//!   OTLP     bytes      table     the log    the same    rows    Parquet   JSON
 //!                        rows      on disk      rows
 //! ```
 //!
@@ -33,14 +33,16 @@ use suyuan_ingest::{
     Surroundings,
 };
 use suyuan_model::{Chunk, Publication, TableBuilder, Tenant, ValueRef};
-use suyuan_store::Store;
+use suyuan_objects::faulty::MemoryObjects;
+use suyuan_store::{LogControl, Store};
 use suyuan_testkit::client::{Addresses, Client, Compression, Protocol};
 use suyuan_testkit::sample::{attribute, text, value};
-use suyuan_wal::{LocalDisk, Log, Position, Recovered, Verdict};
+use suyuan_wal::{LocalDisk, Log, Position, Recovered, Uuid, Verdict};
 use suyuan_wire::otlp::{Decoded, Verdicts, decode};
 use suyuan_wire::record::{Compression as Compressed, Format, Limits, RecordHeader};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
+use tokio::task::spawn_blocking;
 
 const TRACE_ID: [u8; 16] = *b"trace-of-a-payer";
 const SPAN_ID: [u8; 8] = *b"POST/pay";
@@ -61,6 +63,7 @@ async fn one_span_from_the_socket_to_the_answer() {
     assert_eq!(row_text(&shown_again.chunk), row_text(&shown_first.chunk));
 
     let store = live(shown_again, data_dir.path());
+    let store = block(store).await;
     answer(store).await;
 }
 
@@ -207,24 +210,61 @@ async fn replay(submission: &Submission, data_dir: &Path) -> Publication {
 
 /// **Live** (`store`): a published row can be found by its trace's id; nothing else can.
 fn live(publication: Publication, data_dir: &Path) -> Store {
-    let store = Store::open(suyuan_store::Options {
-        live_directory: data_dir.join("live"),
-        resident_bytes_max: 1 << 20,
-    })
-    .unwrap();
+    let objects = Arc::new(MemoryObjects::new());
+    let options = suyuan_store::Options::new(data_dir.join("live"), objects, Uuid([1; 16]));
+    let store = Store::open(options).unwrap();
     let tenant = Tenant::single();
     let id = TraceId::from_bytes(TRACE_ID);
-    assert!(store.find_trace(&tenant, id).unwrap().is_none(), "found before it was published");
+    let n_spans = |tenant: &Tenant| store.find_trace(tenant, id).unwrap().rows.n_spans();
+    assert_eq!(n_spans(&tenant), 0, "found before it was published");
 
     let published = row_text(&publication.chunk);
     store.publish(publication);
-    let found = store.find_trace(&tenant, id).unwrap().unwrap();
+    let found = store.find_trace(&tenant, id).unwrap().rows;
     assert_eq!(found.n_spans(), 1);
     assert_eq!(row_text(&found.pieces[0].chunk), published);
     assert_eq!(found.pieces[0].rows, [0]);
     let stranger = Tenant::parse("somebody-else").unwrap();
-    assert!(store.find_trace(&stranger, id).unwrap().is_none());
+    assert_eq!(n_spans(&stranger), 0);
     store
+}
+
+/// **Block** (`store`, `block`, `catalog`): a cut of the log ends live data; it becomes files and an
+/// entry of the catalog, and the row that was live is the same row read from pages.
+async fn block(store: Store) -> Store {
+    let id = TraceId::from_bytes(TRACE_ID);
+    let find = |store: &Store| store.find_trace(&Tenant::single(), id).unwrap().rows;
+    let live = row_text(&find(&store).pieces[0].chunk);
+    store.start(Arc::new(FakeLog(store.clone()))).unwrap();
+    let flushed = store.clone();
+    spawn_blocking(move || flushed.flush()).await.unwrap().unwrap();
+
+    assert_eq!(store.n_rows(), 0, "no row is live any more");
+    assert_eq!(store.sealed_to(), Some(LOG_END), "the log may be shortened up to here");
+    let found = find(&store);
+    assert_eq!(found.n_spans(), 1);
+    assert_eq!(row_text(&found.pieces[0].chunk), live);
+    store
+}
+
+/// Where the log stands when the block is made.
+const LOG_END: Position = Position { segment: 1, offset: 5_000 };
+
+/// Stands where lane and log stand.
+struct FakeLog(Store);
+
+impl LogControl for FakeLog {
+    fn request_cut(&self) {
+        self.0.cut(Some(LOG_END));
+    }
+
+    fn truncate(&self, before: Position) {
+        assert_eq!(before, LOG_END);
+    }
+
+    fn appended_bytes(&self) -> u64 {
+        0
+    }
 }
 
 /// **Answer** (`query`, `api`): rows become the JSON that Grafana expects, straight from columns.
@@ -359,7 +399,7 @@ fn lane(replayer: Replay, log: Log) -> Lane {
 }
 
 async fn close(lane: Lane) {
-    tokio::task::spawn_blocking(move || lane.close()).await.unwrap();
+    spawn_blocking(move || lane.close()).await.unwrap();
 }
 
 fn open_log(data_dir: &Path) -> (Log, Recovered) {

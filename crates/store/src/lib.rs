@@ -71,6 +71,21 @@ pub struct Options {
     pub read_cache_bytes_max: usize,
 }
 
+impl Options {
+    /// With the defaults of a server (`design.md 10`).
+    pub fn new(live_directory: PathBuf, objects: Arc<dyn Objects>, log: Uuid) -> Self {
+        Self {
+            live_directory,
+            resident_bytes_max: 256 << 20,
+            objects,
+            log,
+            seal: SealPolicy::default(),
+            writer: WriterOptions::default(),
+            read_cache_bytes_max: 32 << 20,
+        }
+    }
+}
+
 /// Why the store does not open.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {

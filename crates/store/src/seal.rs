@@ -96,7 +96,14 @@ impl Inner {
         let id = self.new_block_id()?;
         let range = LogRange { log: self.options.log, from: live.begin(), to: end };
         let origin = Origin { log_ranges: vec![range], compaction_level: 0, content_seq: 0 };
-        Ok(write_block(live, &self.options.objects, id, origin, &self.options.writer, &self.metrics)?)
+        Ok(write_block(
+            live,
+            &self.options.objects,
+            id,
+            origin,
+            &self.options.writer,
+            &self.metrics,
+        )?)
     }
 
     /// A name that no block has.

@@ -94,7 +94,11 @@ enum Step {
 
 impl Sealer {
     /// Begins to seal. What was cut before waits until now.
-    pub(crate) fn start(&self, inner: &Arc<Inner>, control: Arc<dyn LogControl>) -> std::io::Result<()> {
+    pub(crate) fn start(
+        &self,
+        inner: &Arc<Inner>,
+        control: Arc<dyn LogControl>,
+    ) -> std::io::Result<()> {
         self.change(|state| {
             state.appended_bytes_at_cut = control.appended_bytes();
             state.control = Some(control);

@@ -145,8 +145,12 @@ mod tests {
 
     #[test]
     fn a_large_tenant_is_cut_by_time_and_a_slice_is_sorted_by_id() {
-        let traces =
-            vec![trace(1, 3, 20_000), trace(9, 1, 20_000), trace(4, 2, 20_000), trace(7, 4, 20_000)];
+        let traces = vec![
+            trace(1, 3, 20_000),
+            trace(9, 1, 20_000),
+            trace(4, 2, 20_000),
+            trace(7, 4, 20_000),
+        ];
         let slices = plan(vec![TenantTraces { traces }]);
         assert_eq!(ids(&slices), [[(0, vec![4, 9])], [(0, vec![1, 7])]]);
     }

@@ -4,7 +4,13 @@ use suyuan_model::{
     AttributeOwner, Chunk, EventHead, LinkHead, SpanHead, TableBuilder, UnixNanosRange, ValueRef,
 };
 
+use suyuan_objects::faulty::MemoryObjects;
+
 use super::*;
+
+fn options(folder: &Path) -> Options {
+    Options::new(folder.join("live"), Arc::new(MemoryObjects::new()), Uuid([1; 16]))
+}
 
 fn id(trace: u8) -> TraceId {
     TraceId::from_bytes([trace; 16])
@@ -106,7 +112,7 @@ fn only_visible_rows_are_found_while_a_chunk_grows() {
 #[test]
 fn a_spilled_chunk_comes_back_as_it_was() {
     let folder = tempfile::tempdir().expect("a folder");
-    let options = Options { live_directory: folder.path().join("live"), resident_bytes_max: 0 };
+    let options = Options { resident_bytes_max: 0, ..options(folder.path()) };
     let spill = Spill::start(&options, Metrics::default()).expect("starts");
     let window = Arc::new(RwLock::new(Window::default()));
     let publication = publication(0, "abab", 4, true);
@@ -147,8 +153,7 @@ fn what_an_earlier_run_left_in_the_live_directory_is_removed() {
     let live_directory = folder.path().join("live");
     std::fs::create_dir(&live_directory).expect("a folder");
     std::fs::write(live_directory.join("0000000007.chunk"), b"old").expect("writable");
-    let store =
-        Store::open(Options { live_directory: live_directory.clone(), resident_bytes_max: 0 });
+    let store = Store::open(options(folder.path()));
     assert!(store.is_ok());
     assert_eq!(std::fs::read_dir(&live_directory).expect("a folder").count(), 0);
 }
@@ -156,17 +161,14 @@ fn what_an_earlier_run_left_in_the_live_directory_is_removed() {
 #[test]
 fn tenants_do_not_see_each_other() {
     let folder = tempfile::tempdir().expect("a folder");
-    let live_directory = folder.path().join("live");
-    let store =
-        Store::open(Options { live_directory, resident_bytes_max: 1 << 20 }).expect("opens");
+    let store = Store::open(options(folder.path())).expect("opens");
     store.publish(publication(0, "ab", 2, true));
     let other = Tenant::parse("other").expect("valid");
     store.publish(Publication { tenant: other.clone(), ..publication(0, "a", 1, false) });
     let found = |tenant: &Tenant, trace| {
-        let rows: Option<TraceRows> = store.find_trace(tenant, id(trace)).expect("readable");
-        rows.map(|rows| rows.n_spans())
+        store.find_trace(tenant, id(trace)).expect("readable").rows.n_spans()
     };
-    assert_eq!((found(&tenant(), b'a'), found(&other, b'a')), (Some(1), Some(1)));
-    assert_eq!((found(&tenant(), b'b'), found(&other, b'b')), (Some(1), None));
+    assert_eq!((found(&tenant(), b'a'), found(&other, b'a')), (1, 1));
+    assert_eq!((found(&tenant(), b'b'), found(&other, b'b')), (1, 0));
     assert_eq!(store.n_rows(), 3);
 }

@@ -49,7 +49,13 @@ impl View {
     }
 
     /// Whether what live data has of a trace was erased.
-    pub(crate) fn is_erased_live(&self, tenant: &Tenant, id: TraceId, live: &Live, log: Uuid) -> bool {
+    pub(crate) fn is_erased_live(
+        &self,
+        tenant: &Tenant,
+        id: TraceId,
+        live: &Live,
+        log: Uuid,
+    ) -> bool {
         let Some(end) = live.end() else { return false };
         self.state.tombstones.values().any(|tombstone| {
             tombstone.tenant == *tenant

@@ -105,7 +105,13 @@ impl Window {
             None => {
                 self.previous.push(NONE);
                 let trace = self.traces.len() as u32;
-                self.traces.push(Trace { id, last_row: row, n_rows: 1, start_unix_nanos, received });
+                self.traces.push(Trace {
+                    id,
+                    last_row: row,
+                    n_rows: 1,
+                    start_unix_nanos,
+                    received,
+                });
                 let (traces, hasher) = (&self.traces, &self.hasher);
                 self.by_id.insert_unique(hasher.hash_one(id), trace, |trace| {
                     hasher.hash_one(traces[*trace as usize].id)
