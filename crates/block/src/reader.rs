@@ -16,7 +16,7 @@ use suyuan_objects::{ObjectError, Objects};
 use crate::column::{Column, Values};
 use crate::file::read::{FileReader, ReadCache, ReadError as FileError};
 use crate::filter::{FilterError, IdFilter, TenantSeed};
-use crate::layout::Layout;
+use crate::layout::{Layout, OVERFLOW_BUCKETS, Scope};
 use crate::meta::{BlockMeta, SideRows, SliceMeta, TenantMeta, TenantRange};
 use crate::traces::{TraceTable, TraceTableError};
 use crate::unstage::{Part, SpanParts, UnstageError, read_shared, unstage};
@@ -243,6 +243,28 @@ impl BlockReader {
             return Err(ReadError::Mismatch { file: SPANS, problem });
         }
         Ok(traces)
+    }
+
+    /// Where attributes without a column of their own lie: bit `n` says that the file has a column
+    /// `overflow_<n>`. All bits of a list, in which nothing is told apart; of resources and scopes
+    /// none.
+    pub fn overflow_buckets(&self, scope: Scope) -> Result<u16, ReadError> {
+        let file = match scope {
+            Scope::Span => self.spans()?,
+            Scope::Event if self.meta.file(EVENTS).is_some() => {
+                self.events.get(|| self.open(EVENTS))?
+            }
+            Scope::Link if self.meta.file(LINKS).is_some() => {
+                self.links.get(|| self.open(LINKS))?
+            }
+            _ => return Ok(0),
+        };
+        if file.file.column("attributes").is_some() {
+            return Ok(u16::MAX);
+        }
+        let has_column =
+            |bucket: &usize| file.file.column(&format!("overflow_{bucket:02}")).is_some();
+        Ok((0..OVERFLOW_BUCKETS).filter(has_column).fold(0, |bits, bucket| bits | 1 << bucket))
     }
 
     /// A tenant's resources and scopes, read once.

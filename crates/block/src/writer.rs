@@ -22,6 +22,7 @@ use suyuan_objects::{ObjectError, Objects};
 use suyuan_wire::answer::content_hash;
 
 use self::files::OpenFile;
+pub use self::files::folder;
 pub(crate) use self::files::path;
 use self::slice_rows::SliceRows;
 use crate::directory::DirectoryBuilder;
@@ -38,6 +39,8 @@ use crate::stage::{SharedRows, SideColumns, SliceColumns, SliceStage, StageError
 use crate::traces::{TraceRow, trace_columns, trace_values};
 use crate::tree::TreeBuilder;
 
+/// Where all blocks lie, from the root of the store.
+pub const BLOCKS_FOLDER: &str = "blocks";
 /// Names of the files of a block.
 pub const SPANS: &str = "spans.parquet";
 pub const TRACES: &str = "traces.parquet";

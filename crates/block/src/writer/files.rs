@@ -3,14 +3,19 @@
 use bytes::Bytes;
 use suyuan_objects::{ObjectWriter, Objects};
 
-use super::WriteError;
+use super::{BLOCKS_FOLDER, WriteError};
 use crate::column::{Column, ColumnSpec};
 use crate::file::write::{FileOptions, FileWriter};
 use crate::meta::{BlockId, FileMeta};
 
+/// Where the files of a block lie, from the root of the store.
+pub fn folder(id: BlockId) -> String {
+    format!("{BLOCKS_FOLDER}/{id}")
+}
+
 /// Where a file of a block lies.
 pub(crate) fn path(id: BlockId, name: &str) -> String {
-    format!("blocks/{id}/{name}")
+    format!("{BLOCKS_FOLDER}/{id}/{name}")
 }
 
 pub(super) struct OpenFile {
