@@ -12,8 +12,10 @@ pub(super) enum Moment {
     After,
 }
 
-/// The name of a call, its path and when.
-pub(super) struct Gate(pub(super) Box<dyn Fn(Moment, &'static str, &str) + Send + Sync>);
+/// Takes when it is, the name of the call, and its path.
+type LetIn = dyn Fn(Moment, &'static str, &str) + Send + Sync;
+
+pub(super) struct Gate(pub(super) Box<LetIn>);
 
 pub(super) struct GatedObjects<O> {
     pub(super) objects: O,
