@@ -25,6 +25,7 @@ use self::files::OpenFile;
 pub use self::files::folder;
 pub(crate) use self::files::path;
 use self::slice_rows::SliceRows;
+use crate::column::Values;
 use crate::directory::DirectoryBuilder;
 use crate::file::write::FileOptions;
 use crate::filter::{IdFilterBuilder, TenantSeed};
@@ -32,9 +33,10 @@ use crate::layout::{
     Layout, event_columns, link_columns, resource_columns, scope_columns, span_columns,
 };
 use crate::meta::{
-    BlockId, BlockMeta, DEDUPE_RULE, LogRange, MetaError, SORT_RULE, Shard, SideRows, SliceMeta,
-    TenantMeta, TenantRange, TimeRange,
+    BlockId, BlockMeta, DEDUPE_RULE, LogRange, MetaError, ROLLUP_RULE, RollupMeta, SORT_RULE,
+    Shard, SideRows, SliceMeta, TenantMeta, TenantRange, TimeRange,
 };
+use crate::rollup::{Rollup, RollupBuilder, RollupSpan, rollup_columns};
 use crate::stage::{SharedRows, SideColumns, SliceColumns, SliceStage, StageError, Trees};
 use crate::traces::{TraceRow, trace_columns, trace_values};
 use crate::tree::TreeBuilder;
@@ -48,7 +50,12 @@ pub const RESOURCES: &str = "resources.parquet";
 pub const SCOPES: &str = "scopes.parquet";
 pub const EVENTS: &str = "events.parquet";
 pub const LINKS: &str = "links.parquet";
+pub const ROLLUP: &str = "rollup.parquet";
 pub const ID_FILTER: &str = "ids.filter";
+
+/// The roll-up's share of a block's bytes: one in so many at most. At 2 % the shop would get cells of 15 s
+/// and 0.34 bytes a span more than with cells of a minute.
+const ROLLUP_SHARE: u64 = 100;
 
 /// Where `name` and `service_name` stand among the columns of spans.
 const NAME_COLUMN: usize = 6;
@@ -151,6 +158,7 @@ pub struct BlockWriter {
     /// For each chunk whether the directory has seen it.
     is_noted: Vec<bool>,
     filter: IdFilterBuilder,
+    rollup: RollupBuilder,
     spans: OpenFile,
     traces: OpenFile,
     events: Option<OpenFile>,
@@ -191,6 +199,7 @@ impl BlockWriter {
             stage: SliceStage::new(&layout),
             directory: DirectoryBuilder::new(&layout),
             filter: IdFilterBuilder::new(n_traces_expected),
+            rollup: RollupBuilder::default(),
             shared: SharedRows::default(),
             tree: TreeBuilder::default(),
             is_noted: Vec::new(),
@@ -245,6 +254,7 @@ impl BlockWriter {
         }
         let trees = Trees { depth: &slice.depth, kept_parents: &slice.kept_parents };
         let columns = self.stage.finish(trees, &mut self.shared)?;
+        self.count(&columns, slice, traces, &trace_rows);
         self.write_columns(&columns, &trace_rows, n_rows)
     }
 
@@ -338,6 +348,45 @@ impl BlockWriter {
         Ok(trace_rows)
     }
 
+    /// Adds the slice to the roll-up.
+    fn count(
+        &mut self,
+        columns: &SliceColumns,
+        slice: &SliceRows,
+        traces: &[SliceTrace],
+        trace_rows: &[TraceRow],
+    ) {
+        let Some(names) = &columns.name_codes else { return self.rollup.give_up() };
+        let [_, _, _, _, start, duration, _, kind, status, ..] = &columns.spans[..] else { return };
+        let (Values::I64(starts), Values::I64(durations)) = (&start.values, &duration.values)
+        else {
+            return;
+        };
+        let (Values::I32(kinds), Values::I32(statuses)) = (&kind.values, &status.values) else {
+            return;
+        };
+        let mut kept_parents = slice.kept_parents.iter().map(|(row, _)| *row).peekable();
+        let mut row = 0;
+        for (trace, trace_row) in traces.iter().zip(trace_rows) {
+            for _ in 0..trace_row.n_spans {
+                let at = row as usize;
+                let names_parent = kept_parents.next_if_eq(&row).is_some();
+                self.rollup.push(&RollupSpan {
+                    tenant: trace.tenant,
+                    service: columns.service_codes[at],
+                    name: names[at],
+                    kind: kinds[at],
+                    status_code: statuses[at],
+                    is_root: slice.depth[at] == 0 && !names_parent,
+                    start_unix_nanos: starts[at],
+                    duration_nanos: durations[at],
+                    row: self.n_rows + row,
+                });
+                row += 1;
+            }
+        }
+    }
+
     fn write_columns(
         &mut self,
         columns: &SliceColumns,
@@ -407,6 +456,13 @@ impl BlockWriter {
         files.push(files::put(&*self.objects, self.id, ID_FILTER, filter)?);
 
         let n_bytes: u64 = files.iter().map(|file| file.bytes).sum();
+        let rollup = self.rollup.finish(&shared.services, &shared.names, n_bytes / ROLLUP_SHARE);
+        if let Some(Rollup { n_rows, columns, .. }) = &rollup {
+            let specs = rollup_columns();
+            let mut file = OpenFile::create(&*self.objects, self.id, ROLLUP, specs, &options)?;
+            file.write(*n_rows, columns)?;
+            files.push(file.finish()?);
+        }
         let n_rows = u64::from(self.n_rows);
         let times = |time: fn(&SliceMeta) -> TimeRange| {
             self.slices.iter().map(time).reduce(TimeRange::union)
@@ -436,7 +492,8 @@ impl BlockWriter {
             files,
             sort_rule: SORT_RULE,
             dedupe_rule: DEDUPE_RULE,
-            rollup: None,
+            rollup: rollup
+                .map(|rollup| RollupMeta { rule: ROLLUP_RULE, step_nanos: rollup.step.nanos() }),
             key_id: String::new(),
             compaction_level: origin.compaction_level,
             content_seq: origin.content_seq,
