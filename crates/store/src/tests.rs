@@ -1,5 +1,7 @@
 //! Chunks in, traces out, from memory and from scratch files.
 
+use std::path::Path;
+
 use suyuan_model::{
     AttributeOwner, Chunk, EventHead, LinkHead, SpanHead, TableBuilder, UnixNanosRange, ValueRef,
 };
@@ -7,6 +9,7 @@ use suyuan_model::{
 use suyuan_objects::faulty::MemoryObjects;
 
 use super::*;
+use crate::window::{ChunkPlace, Window};
 
 fn options(folder: &Path) -> Options {
     Options::new(folder.join("live"), Arc::new(MemoryObjects::new()), Uuid([1; 16]))
