@@ -80,8 +80,9 @@ pub enum CommitError {
     /// Nothing happened. The same change may be committed again.
     #[error("the change was not committed: {0}")]
     Store(#[source] CatalogError),
-    /// It may have happened or may still happen. Committing the same change again says which;
-    /// until then nothing that it names may be deleted or done again in another way.
+    /// It may have happened or may still happen. Committing the same change again says which, also
+    /// if other changes were committed in between; until then nothing that it names may be
+    /// deleted or done again in another way.
     #[error("unknown whether the change was committed as entry {number}: {source}")]
     Unknown {
         /// The number it would have.

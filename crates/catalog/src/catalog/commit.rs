@@ -15,6 +15,7 @@
 //! another's, also if the first request is still on its way. As long as it is not settled,
 //! nothing else is done.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -37,29 +38,26 @@ const SETTLES_MAX: u32 = 4;
 pub(super) struct Attempts {
     /// Number of the last commit.
     sequence: u64,
-    /// A commit whose outcome the caller was not told.
+    /// A commit whose outcome is unknown.
     open: Option<Open>,
+    /// Commits whose callers were told that the outcome is unknown and that turned out to count,
+    /// until they ask again.
+    landed: VecDeque<Open>,
 }
+
+/// Callers who do not ask again are forgotten when so many others wait to be told.
+const LANDED_MAX: usize = 16;
 
 impl Attempts {
     pub(super) fn new(sequence: u64) -> Self {
-        Self { sequence, open: None }
+        Self { sequence, open: None, landed: VecDeque::new() }
     }
 }
 
-/// A commit whose outcome the caller was not told.
+/// A commit that the caller was told to be unknown.
 struct Open {
     entry: Entry,
     object: Bytes,
-    outcome: Outcome,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    /// May be there, or come to be there.
-    Unknown,
-    /// Is there.
-    Landed,
 }
 
 /// What is at the number of an entry.
@@ -93,10 +91,11 @@ impl Catalog {
                 None => CommitError::Store(error),
             });
         }
-        if let Some(open) = attempts.open.take()
-            && open.is(&take_overs, &change)
+        let is_same = |open: &Open| open.is(&take_overs, &change);
+        if let Some(at) = attempts.landed.iter().position(is_same)
+            && let Some(landed) = attempts.landed.remove(at)
         {
-            return Ok(Committed { number: open.entry.number, state: self.state() });
+            return Ok(Committed { number: landed.entry.number, state: self.state() });
         }
         attempts.sequence = attempts.sequence.saturating_add(1);
         let commit = CommitId { writer: self.options.writer, sequence: attempts.sequence };
@@ -125,7 +124,7 @@ impl Catalog {
                 Ok(Placed::Taken) => {}
                 Err(PlaceError::NotWritten(source)) => return Err(CommitError::Store(source)),
                 Err(PlaceError::Unknown(source)) => {
-                    attempts.open = Some(Open { entry, object, outcome: Outcome::Unknown });
+                    attempts.open = Some(Open { entry, object });
                     return Err(CommitError::Unknown { number, source });
                 }
             }
@@ -134,22 +133,22 @@ impl Catalog {
         Err(CommitError::Busy { tries: NUMBERS_MAX })
     }
 
-    /// Finds out what became of a commit whose outcome is unknown. One that landed is kept until
-    /// the next commit, which may be the same change again.
+    /// Finds out what became of a commit whose outcome is unknown.
     pub(super) fn settle(&self, attempts: &mut Attempts) -> Result<(), CatalogError> {
-        let Some(open) = attempts.open.as_mut().filter(|open| open.outcome == Outcome::Unknown)
-        else {
-            return Ok(());
-        };
+        let Some(open) = attempts.open.take() else { return Ok(()) };
         match self.place(&open.entry, &open.object, WasTried::Yes) {
-            Ok(Placed::Landed) => open.outcome = Outcome::Landed,
-            Ok(Placed::Taken) => attempts.open = None,
+            Ok(Placed::Landed) => {
+                attempts.landed.truncate(LANDED_MAX - 1);
+                attempts.landed.push_front(open);
+                Ok(())
+            }
+            Ok(Placed::Taken) => Ok(()),
             Err(PlaceError::NotWritten(source) | PlaceError::Unknown(source)) => {
                 let number = open.entry.number;
-                return Err(CatalogError::Unsettled { number, source: Box::new(source) });
+                attempts.open = Some(open);
+                Err(CatalogError::Unsettled { number, source: Box::new(source) })
             }
         }
-        Ok(())
     }
 
     /// Puts an entry that counts after the present state at its number, and takes it into the
