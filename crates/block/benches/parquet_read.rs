@@ -187,9 +187,6 @@ fn columns() -> Vec<(ColumnSpec, Column)> {
         ),
         ("resource", Values::U32(small(6, 92)), Encoding::Dictionary),
         ("service_name", texts(7, 18, |n| format!("service-{n}")), Encoding::Dictionary),
-        ("statement", plain(8, statement), Encoding::Plain),
-        ("path", plain(9, path), Encoding::Plain),
-        ("address", plain(10, |n| format!("10.{}.{}.7", n % 256, n >> 56)), Encoding::Plain),
     ];
     let mut columns: Vec<(ColumnSpec, Column)> = required
         .into_iter()
@@ -197,6 +194,19 @@ fn columns() -> Vec<(ColumnSpec, Column)> {
             (spec(name.to_owned(), &values, encoding, false), Column { rows: None, values })
         })
         .collect();
+    let texts_of_some = [
+        ("statement", 4, plain(8, statement)),
+        ("path", 3, plain(9, path)),
+        ("address", 3, plain(10, |n| format!("10.{}.{}.7", n % 256, n >> 56))),
+    ];
+    for (name, every, values) in texts_of_some {
+        let rows: Vec<u32> = all.iter().copied().filter(|row| row % every == 0).collect();
+        let Values::Text(Strings::Plain(texts)) = &values else { panic!("plain texts") };
+        let texts = rows.iter().map(|row| texts.value(*row as usize));
+        let values = Values::Text(Strings::Plain(StringArray::from_iter_values(texts)));
+        let column = Column { rows: Some(rows.into()), values };
+        columns.push((spec(name.to_owned(), &column.values, Encoding::Plain, true), column));
+    }
     for attribute in columns.len() as u64..40 {
         let rows: Vec<u32> = all
             .iter()

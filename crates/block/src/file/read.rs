@@ -12,9 +12,11 @@ mod cache;
 mod damage;
 mod find;
 mod footer;
+mod index;
 mod page;
 mod present;
 mod runs;
+mod schema;
 mod thrift;
 mod values;
 
@@ -31,10 +33,11 @@ use suyuan_objects::{ObjectError, Objects};
 pub use self::cache::ReadCache;
 use self::cache::{Cached, Key, Part};
 use self::damage::{Damage, damaged};
-pub use self::footer::FileColumn;
 use self::footer::{Chunk, Footer};
+pub use self::index::MinMax;
 use self::page::{PageHeader, Scratch, with_scratch};
 use self::present::Present;
+pub use self::schema::FileColumn;
 use self::values::{PageValues, ValuesBuilder};
 use crate::column::{Column, Values};
 
@@ -84,9 +87,8 @@ pub struct PageBounds {
     pub rows: Range<u32>,
     /// No row has a value.
     pub is_null: bool,
-    /// Smallest and greatest value as plain bytes, those of texts cut to a prefix; `None` if the
-    /// file does not say.
-    pub min_max: Option<(Box<[u8]>, Box<[u8]>)>,
+    /// `None` if there is no value, or if the file does not say.
+    pub min_max: Option<MinMax>,
 }
 
 /// Which pages of a chunk cover the rows asked for, and where their bytes were put.

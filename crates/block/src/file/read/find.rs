@@ -8,7 +8,8 @@ use parquet::bloom_filter::Sbbf;
 
 use super::cache::{Cached, Key, Part};
 use super::damage::{Damage, damaged};
-use super::footer::{self, Chunk, Footer};
+use super::footer::{Bloom, Chunk, Footer};
+use super::index::{self, MinMax};
 use super::page::{PageEncoding, PageHeader, with_scratch};
 use super::{FileReader, PageBounds, ReadError, page_rows, pages_of};
 use crate::column::{Kind, Values};
@@ -21,8 +22,10 @@ const BLOOM_HEADER_BYTES: u64 = 64;
 /// The smallest and the greatest id of every page of a chunk, as far as the file says.
 pub(super) struct IdBounds {
     chunk: u32,
-    pages: Box<[Option<([u8; 16], [u8; 16])>]>,
+    pages: Box<[Option<IdRange>]>,
 }
+
+type IdRange = ([u8; 16], [u8; 16]);
 
 pub(super) fn id_bounds<'a>(
     footer: &Footer,
@@ -34,9 +37,9 @@ pub(super) fn id_bounds<'a>(
             return None;
         }
         // Bounds that cannot be read narrow nothing: the pages themselves decide.
-        let bounds = footer::parse_bounds(bytes_at(&chunk.column_index_range())?).ok()?;
+        let bounds = index::parse_bounds(bytes_at(&chunk.column_index_range())?).ok()?;
         let pages = bounds.into_iter().map(|page| {
-            let (min, max) = page.min_max?;
+            let MinMax { min, max } = page?;
             Some(((*min).try_into().ok()?, (*max).try_into().ok()?))
         });
         Some(IdBounds { chunk: number as u32, pages: pages.collect() })
@@ -180,7 +183,7 @@ impl FileReader {
             0 => Vec::new(),
             _ => {
                 let bytes = self.objects.get_range(&self.path, chunk.column_index_range())?;
-                footer::parse_bounds(&bytes)
+                index::parse_bounds(&bytes)
                     .map_err(|damage| self.in_column(row_group, column, damage))?
             }
         };
@@ -193,8 +196,8 @@ impl FileReader {
         Ok(pages
             .map(|page| PageBounds {
                 rows: page_rows(first_rows, page, group.n_rows),
-                is_null: bounds.get(page).is_some_and(|bounds| bounds.min_max.is_none()),
-                min_max: bounds.get(page).and_then(|bounds| bounds.min_max.clone()),
+                is_null: bounds.get(page).is_some_and(Option::is_none),
+                min_max: bounds.get(page).cloned().flatten(),
             })
             .collect())
     }
@@ -225,7 +228,7 @@ impl FileReader {
 
     fn read_bloom(
         &self,
-        bloom: &footer::Bloom,
+        bloom: &Bloom,
         row_group: usize,
         column: usize,
     ) -> Result<Sbbf, ReadError> {
@@ -235,7 +238,7 @@ impl FileReader {
             None => {
                 let head = bloom.start..bloom.start.saturating_add(BLOOM_HEADER_BYTES);
                 let head = self.objects.get_range(&self.path, head)?;
-                footer::bloom_bytes(&head).map_err(in_column)?
+                index::bloom_bytes(&head).map_err(in_column)?
             }
         };
         if n_bytes > BLOOM_BYTES_MAX {

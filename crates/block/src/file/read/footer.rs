@@ -10,24 +10,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use super::damage::{Damage, damaged};
+use super::index::{PagePlaces, parse_null_pages};
 use super::page::Codec;
+use super::schema::{FileColumn, parse_schema};
 use super::thrift::{Field, Fields, Form, Thrift};
-use crate::column::Kind;
 
 /// A row group holds a slice of a block; the window that a block is made of holds far fewer spans.
 const ROW_GROUP_ROWS_MAX: u64 = 1 << 24;
-/// Columns of a file, row groups of a file: attribute columns end at 128, slices at some hundred.
-const COLUMNS_MAX: usize = 1 << 14;
+/// Of a file: a full block has some dozens.
 const ROW_GROUPS_MAX: usize = 1 << 16;
-
-/// A column of a file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileColumn {
-    pub name: String,
-    pub kind: Kind,
-    /// Whether rows may leave it empty.
-    pub is_optional: bool,
-}
 
 #[derive(Debug, Default)]
 pub(super) struct Footer {
@@ -125,98 +116,6 @@ impl Footer {
             }
         }
         Ok(draft)
-    }
-}
-
-fn parse_schema(thrift: &mut Thrift, field: Field) -> Result<Vec<FileColumn>, Damage> {
-    let n_elements = thrift.list(field, Form::Struct)?;
-    if n_elements == 0 || n_elements > COLUMNS_MAX {
-        return damaged(format!("a schema of {n_elements} elements"));
-    }
-    let root = SchemaElement::parse(thrift)?;
-    if root.n_children != n_elements as u64 - 1 {
-        return damaged("columns inside columns");
-    }
-    (1..n_elements).map(|_| SchemaElement::parse(thrift)?.into_column()).collect()
-}
-
-#[derive(Default)]
-struct SchemaElement {
-    name: String,
-    physical: Option<i64>,
-    fixed_bytes: u64,
-    repetition: i64,
-    n_children: u64,
-    is_text: bool,
-    is_unsigned: bool,
-}
-
-impl SchemaElement {
-    fn parse(thrift: &mut Thrift) -> Result<Self, Damage> {
-        let mut element = Self::default();
-        let mut fields = Fields::default();
-        while let Some(field) = thrift.field(&mut fields)? {
-            match field.id {
-                1 => element.physical = Some(thrift.int(field)?),
-                2 => element.fixed_bytes = thrift.natural(field)?,
-                3 => element.repetition = thrift.int(field)?,
-                4 => element.name = thrift.text(field)?.to_owned(),
-                5 => element.n_children = thrift.natural(field)?,
-                6 => match thrift.int(field)? {
-                    0 => element.is_text = true,
-                    11..=14 => element.is_unsigned = true,
-                    _ => {}
-                },
-                10 => element.parse_logical(thrift, field)?,
-                _ => thrift.skip(field)?,
-            }
-        }
-        Ok(element)
-    }
-
-    /// A union: the field that is there says what the bytes mean.
-    fn parse_logical(&mut self, thrift: &mut Thrift, field: Field) -> Result<(), Damage> {
-        let mut fields = thrift.enter(field)?;
-        while let Some(field) = thrift.field(&mut fields)? {
-            match field.id {
-                1 => {
-                    self.is_text = true;
-                    thrift.skip(field)?;
-                }
-                10 => {
-                    let mut integer = thrift.enter(field)?;
-                    while let Some(field) = thrift.field(&mut integer)? {
-                        match field.id {
-                            2 => self.is_unsigned = !thrift.bool(field)?,
-                            _ => thrift.skip(field)?,
-                        }
-                    }
-                }
-                _ => thrift.skip(field)?,
-            }
-        }
-        Ok(())
-    }
-
-    fn into_column(self) -> Result<FileColumn, Damage> {
-        let kind = match (self.physical, self.is_text, self.is_unsigned) {
-            (Some(0), ..) => Kind::Bool,
-            (Some(1), _, true) => Kind::U32,
-            (Some(1), ..) => Kind::I32,
-            (Some(2), _, true) => Kind::U64,
-            (Some(2), ..) => Kind::I64,
-            (Some(5), ..) => Kind::F64,
-            (Some(6), true, _) => Kind::Text,
-            (Some(6), ..) => Kind::Bytes,
-            (Some(7), ..) if self.fixed_bytes == 16 => Kind::Id,
-            _ => return damaged(format!("column `{}` is of no kind that is read here", self.name)),
-        };
-        let is_optional = match self.repetition {
-            0 => false,
-            1 => true,
-            _ => return damaged(format!("column `{}` repeats its values", self.name)),
-        };
-        Ok(FileColumn { name: self.name, kind, is_optional })
     }
 }
 
@@ -449,151 +348,4 @@ fn parse_null_count(thrift: &mut Thrift, field: Field) -> Result<Option<u64>, Da
         }
     }
     Ok(n_nulls)
-}
-
-/// Where the pages of a chunk lie.
-#[derive(Default)]
-struct PagePlaces {
-    start: u64,
-    end: u64,
-    /// From `start` on.
-    ends: Vec<u32>,
-    first_rows: Vec<u32>,
-}
-
-impl PagePlaces {
-    fn parse(&mut self, bytes: &[u8], n_rows: u32) -> Result<(), Damage> {
-        let mut thrift = Thrift::new(bytes);
-        let mut fields = Fields::default();
-        while let Some(field) = thrift.field(&mut fields)? {
-            match field.id {
-                1 => {
-                    for _ in 0..thrift.list(field, Form::Struct)? {
-                        self.parse_page(&mut thrift, n_rows)?;
-                    }
-                }
-                _ => thrift.skip(field)?,
-            }
-        }
-        match self.first_rows.first() {
-            None if n_rows > 0 => damaged("rows without a page"),
-            Some(first) if *first != 0 => damaged("rows before the first page"),
-            _ => Ok(()),
-        }
-    }
-
-    fn parse_page(&mut self, thrift: &mut Thrift, n_rows: u32) -> Result<(), Damage> {
-        let (mut start, mut n_bytes, mut first_row) = (0, 0, 0);
-        let mut fields = Fields::default();
-        while let Some(field) = thrift.field(&mut fields)? {
-            match field.id {
-                1 => start = thrift.natural(field)?,
-                2 => n_bytes = thrift.natural_u32(field)?,
-                3 => first_row = thrift.natural(field)?,
-                _ => thrift.skip(field)?,
-            }
-        }
-        if self.ends.is_empty() {
-            (self.start, self.end) = (start, start);
-        }
-        if start != self.end {
-            return damaged("pages that do not follow one another");
-        }
-        let is_ascending = self.first_rows.last().is_none_or(|last| first_row > u64::from(*last));
-        if !is_ascending || first_row >= u64::from(n_rows) {
-            return damaged("pages whose rows do not follow one another");
-        }
-        self.end = start.checked_add(u64::from(n_bytes)).ok_or("a page beyond 64 bits")?;
-        let end = u32::try_from(self.end - self.start).map_err(|_| "a column beyond 4 GiB")?;
-        self.ends.push(end);
-        self.first_rows.push(first_row as u32);
-        Ok(())
-    }
-
-    /// Moves the start to the dictionary and returns its length, 0 if there is none.
-    fn start_with_dictionary(&mut self, dictionary_start: u64) -> Result<u32, Damage> {
-        // Zero is what some writers say where there is none.
-        if dictionary_start == 0 || dictionary_start >= self.start {
-            return Ok(0);
-        }
-        let n_bytes = u32::try_from(self.start - dictionary_start)
-            .map_err(|_| "a dictionary beyond 4 GiB")?;
-        for end in &mut self.ends {
-            *end = end.checked_add(n_bytes).ok_or("a column beyond 4 GiB")?;
-        }
-        self.start = dictionary_start;
-        Ok(n_bytes)
-    }
-}
-
-fn parse_null_pages(bytes: &[u8]) -> Result<u64, Damage> {
-    let mut thrift = Thrift::new(bytes);
-    let mut fields = Fields::default();
-    let mut null_pages = 0;
-    while let Some(field) = thrift.field(&mut fields)? {
-        if field.id != 1 {
-            // It is the first field: the rest is read when bounds are asked for.
-            break;
-        }
-        for page in 0..thrift.list(field, Form::True)? {
-            let is_null = thrift.element_bool()?;
-            if page < 64 {
-                null_pages |= u64::from(is_null) << page;
-            }
-        }
-    }
-    Ok(null_pages)
-}
-
-/// What the column index says of a page.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Bounds {
-    /// Plain bytes of the smallest and the greatest value; texts may be cut. `None`: no value.
-    pub(super) min_max: Option<(Box<[u8]>, Box<[u8]>)>,
-}
-
-pub(super) fn parse_bounds(bytes: &[u8]) -> Result<Vec<Bounds>, Damage> {
-    let mut thrift = Thrift::new(bytes);
-    let mut fields = Fields::default();
-    let (mut nulls, mut min, mut max) = (Vec::new(), Vec::new(), Vec::new());
-    while let Some(field) = thrift.field(&mut fields)? {
-        match field.id {
-            1 => {
-                for _ in 0..thrift.list(field, Form::True)? {
-                    nulls.push(thrift.element_bool()?);
-                }
-            }
-            2 => min = parse_binaries(&mut thrift, field)?,
-            3 => max = parse_binaries(&mut thrift, field)?,
-            _ => thrift.skip(field)?,
-        }
-    }
-    if nulls.len() != min.len() || nulls.len() != max.len() {
-        return damaged("a column index of different lengths");
-    }
-    let bounds = nulls.into_iter().zip(min.into_iter().zip(max));
-    Ok(bounds
-        .map(|(is_null, (min, max))| Bounds {
-            min_max: (!is_null).then(|| (min.into(), max.into())),
-        })
-        .collect())
-}
-
-fn parse_binaries<'a>(thrift: &mut Thrift<'a>, field: Field) -> Result<Vec<&'a [u8]>, Damage> {
-    (0..thrift.list(field, Form::Binary)?).map(|_| thrift.element_binary()).collect()
-}
-
-/// The length of a bloom filter with its header, of which `bytes` are the start.
-pub(super) fn bloom_bytes(bytes: &[u8]) -> Result<u32, Damage> {
-    let mut thrift = Thrift::new(bytes);
-    let mut fields = Fields::default();
-    let mut filter_bytes = 0;
-    while let Some(field) = thrift.field(&mut fields)? {
-        match field.id {
-            1 => filter_bytes = thrift.natural_u32(field)?,
-            _ => thrift.skip(field)?,
-        }
-    }
-    let header_bytes = (bytes.len() - thrift.rest().len()) as u32;
-    filter_bytes.checked_add(header_bytes).ok_or_else(|| "a bloom filter beyond 4 GiB".into())
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow_array::types::{BinaryType, ByteArrayType, Utf8Type};
 use arrow_array::{FixedSizeBinaryArray, GenericByteArray};
-use arrow_buffer::{BooleanBuffer, Buffer, OffsetBuffer, ScalarBuffer};
+use arrow_buffer::{ArrowNativeType, BooleanBuffer, Buffer, OffsetBuffer, ScalarBuffer};
 use suyuan_model::Strings;
 
 use super::damage::{Damage, damaged};
@@ -60,29 +60,44 @@ trait Fixed: Copy {
     const BYTES: usize;
     /// `bytes` are `BYTES` long.
     fn from_bytes(bytes: &[u8]) -> Self;
+    /// Appends the values `range` of the `n_values` whose first bytes stand together, then their
+    /// second ones, and so on.
+    fn append_split(values: &mut Vec<Self>, bytes: &[u8], n_values: usize, range: Range<usize>);
 }
 
-macro_rules! fixed_number {
-    ($($number:ty),*) => {$(
-        impl Fixed for $number {
-            const BYTES: usize = size_of::<$number>();
+macro_rules! fixed {
+    ($($value:ty, $from_bytes:expr);*) => {$(
+        impl Fixed for $value {
+            const BYTES: usize = size_of::<$value>();
             #[inline]
             fn from_bytes(bytes: &[u8]) -> Self {
-                Self::from_le_bytes(bytes.try_into().expect("as long as a value"))
+                $from_bytes(bytes.try_into().expect("as long as a value"))
+            }
+            fn append_split(
+                values: &mut Vec<Self>,
+                bytes: &[u8],
+                n_values: usize,
+                range: Range<usize>,
+            ) {
+                let streams: [&[u8]; size_of::<$value>()] = std::array::from_fn(|place| {
+                    &bytes[place * n_values..][range.start..][..range.len()]
+                });
+                values.extend((0..range.len()).map(|place| {
+                    $from_bytes(streams.map(|stream| stream[place]))
+                }));
             }
         }
     )*};
 }
 
-fixed_number!(u64, i64, u32, i32, f64);
-
-impl Fixed for [u8; ID_BYTES] {
-    const BYTES: usize = ID_BYTES;
-    #[inline]
-    fn from_bytes(bytes: &[u8]) -> Self {
-        bytes.try_into().expect("as long as an id")
-    }
-}
+fixed!(
+    u64, u64::from_le_bytes;
+    i64, i64::from_le_bytes;
+    u32, u32::from_le_bytes;
+    i32, i32::from_le_bytes;
+    f64, f64::from_le_bytes;
+    [u8; ID_BYTES], |bytes: [u8; ID_BYTES]| bytes
+);
 
 impl ValuesBuilder {
     pub(super) fn new(kind: Kind) -> Self {
@@ -151,7 +166,7 @@ impl ValuesBuilder {
     }
 }
 
-fn append_numbers<T: Fixed>(
+fn append_numbers<T>(
     values: &mut Vec<T>,
     page: PageValues,
     range: Range<usize>,
@@ -159,7 +174,7 @@ fn append_numbers<T: Fixed>(
     of_kind: impl FnOnce(&Values) -> Option<&ScalarBuffer<T>>,
 ) -> Result<(), Damage>
 where
-    T: arrow_buffer::ArrowNativeType,
+    T: Fixed + ArrowNativeType,
 {
     if page.encoding != PageEncoding::Codes {
         return append_fixed(values, page, range);
@@ -207,34 +222,16 @@ fn append_fixed<T: Fixed>(
             values.extend(bytes.chunks_exact(T::BYTES).map(T::from_bytes));
             Ok(())
         }
-        PageEncoding::Split => append_split(values, page.bytes, range),
+        PageEncoding::Split => {
+            let n_values = page.bytes.len() / T::BYTES;
+            if range.end > n_values || !page.bytes.len().is_multiple_of(T::BYTES) {
+                return damaged("fewer values than their page claims");
+            }
+            T::append_split(values, page.bytes, n_values, range);
+            Ok(())
+        }
         _ => damaged("an encoding that the column's kind does not have"),
     }
-}
-
-/// The first bytes of all values of the page, then their second ones, and so on.
-fn append_split<T: Fixed>(
-    values: &mut Vec<T>,
-    bytes: &[u8],
-    range: Range<usize>,
-) -> Result<(), Damage> {
-    let n_values = bytes.len() / T::BYTES;
-    if range.end > n_values || !bytes.len().is_multiple_of(T::BYTES) {
-        return damaged("fewer values than their page claims");
-    }
-    let mut streams = [&[][..]; ID_BYTES];
-    let streams = &mut streams[..T::BYTES];
-    for (stream, part) in streams.iter_mut().zip(bytes.chunks_exact(n_values)) {
-        *stream = &part[range.clone()];
-    }
-    values.extend((0..range.len()).map(|place| {
-        let mut value = [0; ID_BYTES];
-        for (byte, stream) in value.iter_mut().zip(&*streams) {
-            *byte = stream[place];
-        }
-        T::from_bytes(&value[..T::BYTES])
-    }));
-    Ok(())
 }
 
 fn append_bools(

@@ -163,13 +163,14 @@ fn bounds_of_pages() {
     let reader = open(write(&batch(vec![("number", Arc::new(values))]), properties(100, false)));
     let bounds = reader.page_bounds(0, 0).expect("a whole file");
     let bytes = |n: u32| Box::<[u8]>::from(n.to_le_bytes());
+    let bounds_of = |min, max| Some(MinMax { min: bytes(min), max: bytes(max) });
     let page = |rows, min_max| PageBounds { rows, is_null: Option::is_none(&min_max), min_max };
     assert_eq!(
         bounds,
         [
             page(0..100, None),
-            page(100..200, Some((bytes(100), bytes(199)))),
-            page(200..300, Some((bytes(200), bytes(299)))),
+            page(100..200, bounds_of(100, 199)),
+            page(200..300, bounds_of(200, 299)),
         ]
     );
 }

@@ -116,7 +116,7 @@ fn no_bent_page_passes() {
     let bytes = write_own(&specs, 300, &columns, 100);
     let reader = open(bytes.clone());
     let expected = reader.read(0, 0..300, &[0, 1, 2, 3, 4, 5, 6, 7, 8]).expect("a whole file");
-    for column in 0..KINDS.len() {
+    for (column, expected) in expected.iter().enumerate() {
         let chunk = reader.footer.chunks[reader.footer.chunk_number(0, column)];
         let end = reader.footer.page_range(&chunk, 2).end;
         let mut n_passed = 0;
@@ -126,7 +126,7 @@ fn no_bent_page_passes() {
             if let Ok(read) = open(bent).read(0, 0..300, &[column]) {
                 n_passed += 1;
                 // Of a page's header not every bit says something that is asked for.
-                assert_eq!(cells(&read[0], 300), cells(&expected[column], 300), "byte {place}");
+                assert_eq!(cells(&read[0], 300), cells(expected, 300), "byte {place}");
             }
         }
         assert!(n_passed < 40, "column {column}: {n_passed} bent bytes changed nothing");
