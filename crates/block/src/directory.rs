@@ -88,7 +88,7 @@ impl DirectoryBuilder {
             n_laid_out: entries.len(),
             tenants: vec![Vec::new(); entries.len()],
             by_key: entries.iter().enumerate().map(key_of).collect(),
-            unlisted: layout.unlisted().map(|hashes| hashes.iter().copied().collect()),
+            unlisted: Some(HashSet::default()),
             entries,
         }
     }

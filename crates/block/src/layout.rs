@@ -29,8 +29,8 @@ use suyuan_model::ValueType;
 
 pub(crate) use columns::kind_of;
 pub use columns::{
-    attribute_column_name, event_columns, link_columns, parse_attribute_column_name,
-    resource_columns, scope_columns, span_columns, type_name,
+    attribute_column_name, event_columns, link_columns, overflow_buckets,
+    parse_attribute_column_name, resource_columns, scope_columns, span_columns, type_name,
 };
 pub use counts::KeyCounts;
 
@@ -107,7 +107,6 @@ pub struct Layout {
     pub(crate) span: TableLayout,
     pub(crate) event: TableLayout,
     pub(crate) link: TableLayout,
-    unlisted: Option<Vec<u64>>,
 }
 
 /// The attributes of spans, of events, or of links.
@@ -129,11 +128,10 @@ impl Layout {
     ///
     /// Invariant: `counts` has seen every chunk that will be staged.
     pub fn decide(counts: &KeyCounts, n_spans: u64, n_events: u64, n_links: u64) -> Self {
-        let mut unlisted = Some(Vec::new());
-        let span = counts.of(Scope::Span).decide(n_spans, &mut unlisted);
-        let event = counts.of(Scope::Event).decide(n_events, &mut unlisted);
-        let link = counts.of(Scope::Link).decide(n_links, &mut unlisted);
-        Self { span, event, link, unlisted }
+        let span = counts.of(Scope::Span).decide(n_spans);
+        let event = counts.of(Scope::Event).decide(n_events);
+        let link = counts.of(Scope::Link).decide(n_links);
+        Self { span, event, link }
     }
 
     /// The layout of a block that exists, from its key directory. Which overflow columns there are
@@ -149,18 +147,12 @@ impl Layout {
             let is_list = entries.iter().any(|entry| entry.place == Place::List);
             TableLayout::new(entries, u16::MAX, is_list)
         });
-        Self { span, event, link, unlisted: Some(Vec::new()) }
+        Self { span, event, link }
     }
 
     /// The lines of the key directory for spans, events and links, each in canonical order.
     pub fn entries(&self) -> impl Iterator<Item = &KeyEntry> {
         [&self.span, &self.event, &self.link].into_iter().flat_map(|table| &table.entries)
-    }
-
-    /// [`key_hash`] of each key and type that occurs and has no line in the directory. There may be
-    /// some of keys that have one. Nothing: there are too many, so no absence is proven.
-    pub fn unlisted(&self) -> Option<&[u64]> {
-        self.unlisted.as_deref()
     }
 }
 

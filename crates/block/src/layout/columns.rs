@@ -134,6 +134,19 @@ pub fn parse_attribute_column_name(name: &str) -> Option<(ValueType, &str)> {
     Some((value_type, key))
 }
 
+/// Bit `n` says that a file with these columns has, or for all its columns tell may need, a column
+/// `overflow_<n>`: a list may hold keys twice.
+pub fn overflow_buckets<'a>(names: impl IntoIterator<Item = &'a str>) -> u16 {
+    let bucket = |name: &str| match name.strip_prefix("overflow_") {
+        Some(number) => {
+            number.parse::<usize>().ok().filter(|n| *n < OVERFLOW_BUCKETS).map_or(0, |n| 1 << n)
+        }
+        None if name == "attributes" => u16::MAX,
+        None => 0,
+    };
+    names.into_iter().map(bucket).fold(0, |buckets, bucket| buckets | bucket)
+}
+
 pub(crate) fn kind_of(value_type: ValueType) -> (Kind, Encoding) {
     match value_type {
         ValueType::String => (Kind::Text, Encoding::Dictionary),

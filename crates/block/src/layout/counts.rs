@@ -2,7 +2,7 @@
 //!
 //! In: chunks, or the key directories of blocks. Out: a [`TableLayout`] for so many rows. It runs
 //! for every chunk of a block, so it looks at columns and shapes, not at rows, and at few values.
-//! Memory is bounded whatever the keys are: of a flood of rare ones only 64 bits stay.
+//! Memory is bounded whatever the keys are: of a flood of rare ones only the buckets stay.
 
 use std::collections::{HashMap, HashSet};
 use std::hash::BuildHasher;
@@ -15,13 +15,11 @@ use suyuan_model::{AttributeColumn, AttributeTable, Chunk, Strings, ValueType, V
 
 use super::{
     COLUMNS_MAX, COLUMNS_ROWS_MIN, ID_WEIGHT, KeyEntry, LISTED_KEY_BYTES_MAX, Place,
-    ROWS_PER_VALUE_MAX, Scope, TableLayout, key_hash, order, overflow_bucket,
+    ROWS_PER_VALUE_MAX, Scope, TableLayout, order, overflow_bucket,
 };
 
-/// With more keys than this the rarer half of them is forgotten, its hashes excepted.
+/// With more keys than this the rarer half of them is forgotten, its overflow buckets excepted.
 const KEYS_MAX: usize = 16_384;
-/// So many hashes are remembered (8 MiB).
-const FORGOTTEN_MAX: usize = 1 << 20;
 /// With more shapes than this the rarer half of them is forgotten.
 const SHAPES_MAX: usize = 2_048;
 /// No more shapes of a chunk than this are looked at, the most frequent ones.
@@ -50,11 +48,8 @@ pub(super) struct TableCounts {
     hasher: RandomState,
     /// How many rows have these keys in this order.
     shapes: HashMap<Box<[u32]>, u64, RandomState>,
-    /// [`key_hash`] of what was forgotten, and the overflow buckets of those keys.
-    forgotten: HashSet<u64, RandomState>,
+    /// The overflow buckets of keys that were forgotten.
     forgotten_buckets: u16,
-    /// There are more of them than [`FORGOTTEN_MAX`].
-    forgot_too_many: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -87,14 +82,12 @@ impl KeyCounts {
         links.add_table(&chunk.links.attributes);
     }
 
-    /// Adds the rows of a block, by its key directory. `overflow_buckets`: bit `n` says that the
-    /// block's file of this scope has a column `overflow_<n>`. `unlisted`: as
-    /// [`super::Layout::unlisted`] says it.
+    /// Adds the rows of a block, by its key directory. `overflow_buckets`: those that the columns of
+    /// the block's file of this scope say ([`super::overflow_buckets`]).
     pub fn add_entries<'a>(
         &mut self,
         scope: Scope,
         entries: impl IntoIterator<Item = &'a KeyEntry>,
-        unlisted: Option<&[u64]>,
         overflow_buckets: u16,
     ) {
         let Some(table) = self.tables.get_mut(scope as usize) else { return };
@@ -109,10 +102,6 @@ impl KeyCounts {
             n_rows = n_rows.max(entry.count);
         }
         *table.shapes.entry(shape.into()).or_default() += n_rows;
-        match unlisted {
-            Some(hashes) => table.remember_hashes(hashes.iter().copied()),
-            None => table.forgot_too_many = true,
-        }
         table.forgotten_buckets |= overflow_buckets;
         table.forget_rare_keys();
     }
@@ -122,12 +111,6 @@ impl KeyCounts {
         for (table, other) in self.tables.iter_mut().zip(&other.tables) {
             table.merge(other);
         }
-    }
-
-    /// Each key and type of a scope that is counted, and the number of its values.
-    pub fn iter(&self, scope: Scope) -> impl Iterator<Item = (&Arc<str>, ValueType, u64)> {
-        let keys = self.tables.get(scope as usize).map_or(&[][..], |table| &table.keys);
-        keys.iter().map(|count| (&count.key, count.value_type, count.n_values))
     }
 
     pub(super) fn of(&self, scope: Scope) -> &TableCounts {
@@ -143,15 +126,12 @@ impl TableCounts {
             by_key: HashTable::new(),
             hasher: RandomState::default(),
             shapes: HashMap::default(),
-            forgotten: HashSet::default(),
             forgotten_buckets: 0,
-            forgot_too_many: false,
         }
     }
 
-    /// The layout for so many rows. What gets no line in the directory is added to `unlisted`,
-    /// which is nothing when there is too much of it.
-    pub(super) fn decide(&self, n_rows: u64, unlisted: &mut Option<Vec<u64>>) -> TableLayout {
+    /// The layout for so many rows.
+    pub(super) fn decide(&self, n_rows: u64) -> TableLayout {
         let is_list = n_rows < COLUMNS_ROWS_MIN;
         let mut by_weight: Vec<u32> = (0..self.keys.len() as u32).collect();
         by_weight.sort_by(|left, right| {
@@ -176,8 +156,6 @@ impl TableCounts {
         by_weight.sort_by_key(|key| (self.is_long(*key), !has_column[*key as usize]));
         let n_short = by_weight.partition_point(|key| !self.is_long(*key));
         let listed = n_short.min(self.scope.entries_max());
-        self.say_unlisted(&by_weight[listed..], unlisted);
-
         let mut overflow_buckets = self.forgotten_buckets;
         for (count, has_column) in self.keys.iter().zip(&has_column) {
             if !has_column || count.repeats {
@@ -207,17 +185,6 @@ impl TableCounts {
         self.keys[key as usize].key.len() > LISTED_KEY_BYTES_MAX
     }
 
-    fn say_unlisted(&self, keys: &[u32], unlisted: &mut Option<Vec<u64>>) {
-        if self.forgot_too_many {
-            *unlisted = None;
-        }
-        let Some(unlisted) = unlisted else { return };
-        unlisted.extend(&self.forgotten);
-        unlisted.extend(keys.iter().map(|key| self.hash_of(*key)));
-        unlisted.sort_unstable();
-        unlisted.dedup();
-    }
-
     /// Shapes, the most frequent one first. The order depends on what was counted alone.
     fn shapes_in_order(&self) -> Vec<&[u32]> {
         let names = |shape: &[u32]| -> Vec<_> {
@@ -230,21 +197,6 @@ impl TableCounts {
         let mut shapes: Vec<(&[u32], u64)> = self.shapes.iter().map(|(s, n)| (&**s, *n)).collect();
         shapes.sort_by_cached_key(|(shape, n_rows)| (std::cmp::Reverse(*n_rows), names(shape)));
         shapes.into_iter().map(|(shape, _)| shape).collect()
-    }
-
-    fn hash_of(&self, key: u32) -> u64 {
-        let count = &self.keys[key as usize];
-        key_hash(self.scope, &count.key, count.value_type)
-    }
-
-    fn remember_hashes(&mut self, hashes: impl IntoIterator<Item = u64>) {
-        for hash in hashes {
-            if self.forgotten.len() >= FORGOTTEN_MAX {
-                self.forgot_too_many = true;
-                return;
-            }
-            self.forgotten.insert(hash);
-        }
     }
 
     fn add_table(&mut self, table: &AttributeTable) {
@@ -353,8 +305,6 @@ impl TableCounts {
             let shape: Vec<u32> = shape.iter().map(|key| keys[*key as usize]).collect();
             self.add_shape(&shape, *n_rows);
         }
-        self.remember_hashes(other.forgotten.iter().copied());
-        self.forgot_too_many |= other.forgot_too_many;
         self.forgotten_buckets |= other.forgotten_buckets;
         self.forget_rare_shapes();
         self.forget_rare_keys();
@@ -389,9 +339,6 @@ impl TableCounts {
                 self.forgotten_buckets |= 1 << overflow_bucket(&count.key);
             }
         }
-        let hashes: Vec<u64> =
-            by_count[KEYS_MAX / 2..].iter().map(|key| self.hash_of(*key)).collect();
-        self.remember_hashes(hashes);
         self.keys = kept;
         self.by_key.clear();
         for index in 0..self.keys.len() as u32 {

@@ -5,18 +5,15 @@
 //! has one range of rows, and none can name a row of another one. Block-wide numbers of services
 //! and span names stand here too, for the roll-up.
 
-use std::collections::HashMap;
 use std::ops::Range;
 
 use arrow_array::{Array, BinaryArray};
-use foldhash::fast::RandomState;
-use suyuan_model::{AttributeTable, Chunk, Strings, ValueRef, ValueType};
+use suyuan_model::{AttributeTable, Chunk, Strings, ValueRef};
 
 use super::StageError;
 use super::texts::Texts;
 use crate::column::{Column, Values};
 use crate::key_values;
-use crate::layout::{KeyEntry, Place, Scope, key_hash};
 
 /// Of more different names than this no roll-up would be small.
 const NAMES_MAX: usize = 1 << 16;
@@ -53,10 +50,6 @@ pub struct SharedColumns {
     pub scopes: Vec<Column>,
     /// In ascending order.
     pub tenants: Vec<TenantShared>,
-    /// Lines of the key directory for resources and scopes, the most frequent keys first.
-    pub keys: Vec<KeyEntry>,
-    /// As [`crate::layout::Layout::unlisted`] says it.
-    pub unlisted: Vec<u64>,
     /// Block-wide numbers of services, as [`super::SliceColumns`] has them; 0 is "none".
     pub services: Vec<String>,
     /// Block-wide numbers of span names.
@@ -179,17 +172,12 @@ impl SharedRows {
             counts(self.scopes.parts(3)),
             optional_bytes(self.scopes.parts(4), "attributes")?,
         ];
-        let (mut keys, mut unlisted) = (Vec::new(), Vec::new());
-        add_keys(Scope::Resource, self.resources.parts(3), &mut keys, &mut unlisted);
-        add_keys(Scope::Instrumentation, self.scopes.parts(4), &mut keys, &mut unlisted);
         Ok(SharedColumns {
             n_resources: n_resources as u32,
             resources,
             n_scopes: n_scopes as u32,
             scopes,
             tenants: self.tenants,
-            keys,
-            unlisted,
             services: strings(&self.services),
             names: strings(&self.names),
         })
@@ -246,33 +234,6 @@ fn service_name(table: &AttributeTable, row: u32) -> Option<&str> {
         ("service.name", ValueRef::String(name)) => Some(name),
         _ => None,
     })
-}
-
-fn add_keys<'a>(
-    scope: Scope,
-    lists: impl Iterator<Item = &'a [u8]>,
-    entries: &mut Vec<KeyEntry>,
-    unlisted: &mut Vec<u64>,
-) {
-    let mut counts: HashMap<(ValueType, &str), u64, RandomState> = HashMap::default();
-    for (key, value) in lists.flat_map(key_values::key_values).flatten() {
-        *counts.entry((value.value_type(), key)).or_default() += 1;
-    }
-    let mut counts: Vec<_> = counts.into_iter().collect();
-    counts.sort_unstable_by_key(|(key, count)| (std::cmp::Reverse(*count), *key));
-    for (n, ((value_type, key), count)) in counts.into_iter().enumerate() {
-        if n < scope.entries_max() {
-            entries.push(KeyEntry {
-                scope,
-                key: key.into(),
-                value_type,
-                count,
-                place: Place::List,
-            });
-        } else {
-            unlisted.push(key_hash(scope, key, value_type));
-        }
-    }
 }
 
 fn strings(texts: &Texts) -> Vec<String> {
