@@ -31,6 +31,9 @@ pub(crate) enum Shape {
     DistinctTexts,
 }
 
+/// A chunk and a row of it.
+type Origin = (usize, u32);
+
 /// A block without files.
 pub(crate) struct Block {
     pub(crate) layout: Layout,
@@ -41,7 +44,7 @@ pub(crate) struct Block {
     pub(crate) event_specs: Vec<ColumnSpec>,
     pub(crate) link_specs: Vec<ColumnSpec>,
     /// For each row of the block the chunk and row it was.
-    origins: Vec<(usize, u32)>,
+    origins: Vec<Origin>,
 }
 
 pub(crate) struct Slice {
@@ -245,7 +248,7 @@ pub(crate) fn stage(chunks: &[Chunk], n_rows_told: u64, random: &mut Random) -> 
 
 #[derive(Default)]
 struct Rows {
-    origins: Vec<(usize, u32)>,
+    origins: Vec<Origin>,
     depth: Vec<u32>,
     kept_parents: Vec<(usize, u64)>,
     trace_ends: Vec<usize>,
@@ -253,7 +256,7 @@ struct Rows {
 
 impl Rows {
     fn in_order(chunks: &[Chunk], tenant_of: impl Fn(usize) -> u32) -> Self {
-        let mut traces: BTreeMap<(u32, [u8; 16]), Vec<(usize, u32)>> = BTreeMap::new();
+        let mut traces: BTreeMap<(u32, [u8; 16]), Vec<Origin>> = BTreeMap::new();
         for (n, chunk) in chunks.iter().enumerate() {
             for row in 0..chunk.n_rows() as u32 {
                 let id = *chunk.trace_id(row).as_bytes();
