@@ -115,8 +115,7 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let surroundings = LaneSurroundings { store: store.clone(), _lock: lock.clone() };
     let (truncator, log_stats) = (log.truncator(), log.stats_reader());
     let replay = Replay::new(lane_options(config), surroundings, metrics.clone());
-    let from = store.sealed_to();
-    let read = read_log(config, log, recovered, from, replay, &readiness, &not_served);
+    let read = read_log(config, &store, log, recovered, replay, &readiness, &not_served);
     let lane = match read.await {
         Ok(lane) => lane,
         Err(error) => {
@@ -271,17 +270,19 @@ fn answer(
 
 async fn read_log(
     config: &Config,
+    store: &Store,
     log: Log,
     recovered: Recovered,
-    from: Option<Position>,
     replay: Replay,
     readiness: &Readiness,
     not_served: &NotServed,
 ) -> Result<Lane, StartError> {
     let path = config.server.data_dir.join(LOG_FOLDER);
     let (readiness, not_served) = (readiness.clone(), not_served.clone());
+    let store = store.clone();
     let read = move || {
-        let replay = replay::replay(replay, recovered, from, &readiness, &not_served)
+        let from = store.sealed_to();
+        let replay = replay::replay(&store, replay, recovered, from, &readiness, &not_served)
             .map_err(|error| StartError::Replay { path, error })?;
         replay.start(log).map_err(StartError::Thread)
     };

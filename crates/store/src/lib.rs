@@ -16,12 +16,17 @@
 //! - [`live`], [`window`], [`spill`], [`chunk_file`]: what has no block yet.
 //! - [`sealer`], [`seal`], [`slices`]: live data to one block.
 //! - [`blocks`]: the blocks there are, opened when needed.
+//! - [`keeper`], [`compaction`], [`retention`], [`erasure`]: blocks become fewer, older and gone.
 
 mod blocks;
 mod chunk_file;
+mod compaction;
+mod erasure;
 mod find;
+mod keeper;
 mod live;
 mod metrics;
+mod retention;
 mod seal;
 mod sealer;
 mod slices;
@@ -43,15 +48,21 @@ use suyuan_model::{Publication, Tenant};
 use suyuan_objects::Objects;
 use suyuan_wal::{Position, Uuid};
 
+use crate::keeper::Keeper;
 use crate::live::Live;
 use crate::metrics::Metrics;
+use crate::retention::Expired;
 use crate::sealer::Sealer;
 use crate::spill::Spill;
 use crate::view::View;
 
 pub use crate::blocks::BlockError;
 pub use crate::chunk_file::ChunkFileError;
+pub use crate::compaction::{CompactionPolicy, CompactionReport, CompactionStart};
+pub use crate::erasure::{EraseError, EraseReport};
 pub use crate::find::{FindError, Found, Skipped};
+pub use crate::keeper::{CompactError, KeepPolicy};
+pub use crate::retention::{RetentionLimits, RetentionPolicy};
 pub use crate::sealer::{FlushError, LogControl, SealPolicy};
 
 /// How the store works.
@@ -67,6 +78,7 @@ pub struct Options {
     pub log: Uuid,
     pub seal: SealPolicy,
     pub writer: WriterOptions,
+    pub keep: KeepPolicy,
     /// Memory for what is kept of blocks between questions: dictionaries, bloom filters.
     pub read_cache_bytes_max: usize,
 }
@@ -81,6 +93,7 @@ impl Options {
             log,
             seal: SealPolicy::default(),
             writer: WriterOptions::default(),
+            keep: KeepPolicy::default(),
             read_cache_bytes_max: 32 << 20,
         }
     }
@@ -110,6 +123,7 @@ struct Inner {
     /// The right to commit what comes from the log.
     owner: Owner,
     sealer: Arc<Sealer>,
+    keeper: Arc<Keeper>,
     spill: Spill,
     read_cache: Arc<ReadCache>,
     metrics: Metrics,
@@ -142,6 +156,7 @@ impl Store {
             catalog,
             owner,
             sealer: Arc::default(),
+            keeper: Arc::default(),
             spill,
             metrics,
         })))
@@ -152,13 +167,15 @@ impl Store {
         self.0.view().state.log_end(self.0.options.log)
     }
 
-    /// Begins to write blocks, once the log has been replayed.
+    /// Begins to write blocks and to keep them in order, once the log has been replayed.
     pub fn start(&self, control: Arc<dyn LogControl>) -> std::io::Result<()> {
-        self.0.sealer.start(&self.0, control)
+        self.0.sealer.start(&self.0, control)?;
+        self.0.keeper.start(&self.0)
     }
 
     /// Ends the threads, each after the step it is at. What has no block yet stays in the log.
     pub fn stop(&self) {
+        self.0.keeper.stop();
         self.0.sealer.stop();
     }
 
@@ -192,9 +209,18 @@ impl Store {
         self.0.sealer.note_cut();
     }
 
+    /// Whether the live data has as many rows as one block shall have. During a replay nobody else
+    /// asks for a cut.
+    pub fn is_full(&self) -> bool {
+        self.0.view().open_live().n_rows() >= self.0.options.seal.rows_max
+    }
+
     /// How many spans of a trace are live.
     pub fn live_trace_rows(&self, tenant: &Tenant, id: TraceId) -> u64 {
-        self.0.view().live.iter().map(|live| live.trace_rows(tenant, id)).sum()
+        let view = self.0.view();
+        let is_erased = |live: &Live| view.is_erased_live(tenant, id, live, self.0.options.log);
+        let live = view.live.iter().filter(|live| !is_erased(live));
+        live.map(|live| live.trace_rows(tenant, id)).sum()
     }
 
     /// Makes a block of all that was published before, and returns when it exists.
@@ -212,7 +238,7 @@ impl Store {
     /// than spans arrive.
     pub fn pressure(&self) -> std::time::Duration {
         let n_waiting = self.0.view().live.len() as u32 - 1;
-        WAIT_PER_UNSEALED * n_waiting.saturating_sub(UNSEALED_FREE)
+        WAIT_PER_UNSEALED * n_waiting.saturating_sub(UNSEALED_FREE) + self.0.keeper.pressure()
     }
 
     /// Live spans of all tenants.
@@ -241,6 +267,12 @@ impl Inner {
         self.view.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Hides what has expired.
+    fn set_expired(&self, expired: Expired) {
+        let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
+        *view = Arc::new(View { expired: Arc::new(expired), ..View::clone(&view) });
+    }
+
     /// Lets readers see a later state of the catalog.
     fn install(&self, state: Arc<State>) {
         let mut view = self.view.write().unwrap_or_else(PoisonError::into_inner);
@@ -259,6 +291,7 @@ impl Inner {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        self.keeper.stop();
         self.sealer.stop();
     }
 }

@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use suyuan_api::Readiness;
 use suyuan_ingest::Replay;
+use suyuan_store::Store;
 use suyuan_wal::{Position, Recovered, ReplayError, ReplayReport, Verdict};
 
 use super::log_metrics::NotServed;
@@ -18,6 +19,7 @@ use crate::quantity::{grouped, rounded_bytes};
 const REASONS_SAID_MAX: usize = 10;
 
 pub(super) fn replay(
+    store: &Store,
     mut replay: Replay,
     mut recovered: Recovered,
     from: Option<Position>,
@@ -42,7 +44,13 @@ pub(super) fn replay(
             text
         });
         match replay.record(position, record) {
-            Ok(()) => Verdict::Taken,
+            Ok(()) => {
+                // What a stuck object store left behind may be more than one block shall have.
+                if store.is_full() {
+                    replay.cut();
+                }
+                Verdict::Taken
+            }
             Err(error) => Verdict::Quarantine(error.to_string()),
         }
     })?;
