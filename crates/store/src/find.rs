@@ -52,7 +52,10 @@ impl Store {
             }
         }
         for block in view.blocks.values() {
-            if view.is_erased(tenant, id, block) {
+            let number =
+                block.meta().and_then(|meta| meta.tenant(tenant)).map(|(number, _)| number);
+            let is_expired = number.is_some_and(|number| view.is_expired(number, block));
+            if is_expired || view.is_erased(tenant, id, block) {
                 continue;
             }
             match self.0.find_in_block(block, tenant, id, &mut found.rows) {

@@ -100,6 +100,13 @@ impl Live {
         window.read().unwrap_or_else(PoisonError::into_inner).trace_rows(id)
     }
 
+    /// How many spans of a trace, or of all of a tenant's, are here.
+    pub(crate) fn rows_of(&self, tenant: &Tenant, trace: Option<TraceId>) -> u64 {
+        let Some(window) = self.window(tenant) else { return 0 };
+        let window = window.read().unwrap_or_else(PoisonError::into_inner);
+        trace.map_or(window.n_rows(), |id| window.trace_rows(id))
+    }
+
     pub(crate) fn n_rows(&self) -> u64 {
         self.n_rows.load(Relaxed)
     }

@@ -8,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use suyuan_block::meta::BlockMeta;
 
+use crate::compaction::CompactionReport;
 use crate::view::View;
 
 /// What a publication added.
@@ -40,6 +41,28 @@ pub(crate) struct Metrics {
     sealed_rows: Counter,
     sealed_bytes: Counter,
     duplicate_rows: Counter,
+    keeping: KeepingMetrics,
+}
+
+/// What becomes of blocks.
+#[derive(Clone, Debug, Default)]
+struct KeepingMetrics {
+    failures: Counter,
+    compactions: Counter,
+    compaction_failures: Counter,
+    lost_compactions: Counter,
+    compaction_seconds: Counter<f64, AtomicU64>,
+    compacted_blocks: Counter,
+    compacted_rows: Counter,
+    compacted_bytes: Counter,
+    merged_split_traces: Counter,
+    dead_rows: Counter,
+    expired_blocks: Counter,
+    expired_rows: Counter,
+    deleted_blocks: Counter,
+    deleted_orphans: Counter,
+    erasures: Gauge<u64, AtomicU64>,
+    waiting_deletions: Gauge<u64, AtomicU64>,
 }
 
 impl Metrics {
@@ -76,6 +99,7 @@ impl Metrics {
         );
         self.register_blocks(registry);
         self.register_seals(registry);
+        self.keeping.register(registry);
     }
 
     fn register_blocks(&self, registry: &mut Registry) {
@@ -139,6 +163,45 @@ impl Metrics {
         self.unreadable_blocks.set((view.blocks.len() - metas().count()) as u64);
         self.catalog_number.set(view.state.number);
         self.unsealed_windows.set(view.live.len() as u64 - 1);
+        self.keeping.erasures.set(view.state.tombstones.len() as u64);
+        self.keeping.waiting_deletions.set(view.state.removed.len() as u64);
+    }
+
+    pub(crate) fn compacted(&self, report: &CompactionReport) {
+        let keeping = &self.keeping;
+        keeping.compactions.inc();
+        keeping.compaction_seconds.inc_by(report.time.as_secs_f64());
+        keeping.compacted_blocks.inc_by(report.blocks_removed);
+        keeping.compacted_rows.inc_by(report.rows_out);
+        keeping.compacted_bytes.inc_by(report.bytes_out);
+        keeping.merged_split_traces.inc_by(report.split_traces_merged);
+        keeping.dead_rows.inc_by(report.dead_rows_removed);
+        self.duplicate_rows.inc_by(report.duplicates_removed);
+    }
+
+    pub(crate) fn compaction_lost(&self) {
+        self.keeping.lost_compactions.inc();
+    }
+
+    pub(crate) fn compaction_failed(&self) {
+        self.keeping.compaction_failures.inc();
+    }
+
+    pub(crate) fn keep_failed(&self) {
+        self.keeping.failures.inc();
+    }
+
+    pub(crate) fn expired(&self, n_blocks: u64, n_rows: u64) {
+        self.keeping.expired_blocks.inc_by(n_blocks);
+        self.keeping.expired_rows.inc_by(n_rows);
+    }
+
+    pub(crate) fn deleted(&self, n_blocks: u64) {
+        self.keeping.deleted_blocks.inc_by(n_blocks);
+    }
+
+    pub(crate) fn orphans_deleted(&self, n_blocks: u64) {
+        self.keeping.deleted_orphans.inc_by(n_blocks);
     }
 
     pub(crate) fn sealed(&self, time: Duration) {
@@ -187,5 +250,88 @@ impl Metrics {
 
     pub(crate) fn spill_failed(&self) {
         self.spill_failures.inc();
+    }
+}
+
+impl KeepingMetrics {
+    fn register(&self, registry: &mut Registry) {
+        self.register_compactions(registry);
+        registry.register(
+            "expired_blocks",
+            "Blocks removed because they were older or more than retention allows",
+            self.expired_blocks.clone(),
+        );
+        registry.register("expired_rows", "Spans in them", self.expired_rows.clone());
+        registry.register(
+            "deleted_blocks",
+            "Removed blocks whose files were deleted, after their readers had their time",
+            self.deleted_blocks.clone(),
+        );
+        registry.register(
+            "waiting_deletions",
+            "Removed blocks whose files are still there",
+            self.waiting_deletions.clone(),
+        );
+        registry.register(
+            "deleted_orphans",
+            "Blocks never committed whose files were deleted",
+            self.deleted_orphans.clone(),
+        );
+        registry.register(
+            "erasures",
+            "Erasures whose spans are hidden and may still be in files",
+            self.erasures.clone(),
+        );
+        registry.register(
+            "keep_failures",
+            "Times that compaction, retention or deletion failed; each is tried again",
+            self.failures.clone(),
+        );
+    }
+
+    fn register_compactions(&self, registry: &mut Registry) {
+        registry.register(
+            "compactions",
+            "Times blocks were written anew",
+            self.compactions.clone(),
+        );
+        registry.register(
+            "compaction_failures",
+            "Compactions asked for that failed",
+            self.compaction_failures.clone(),
+        );
+        registry.register(
+            "lost_compactions",
+            "Compactions thrown away because another server was faster",
+            self.lost_compactions.clone(),
+        );
+        registry.register_with_unit(
+            "compaction_duration",
+            "Time in which blocks were written anew",
+            Unit::Seconds,
+            self.compaction_seconds.clone(),
+        );
+        registry.register(
+            "compacted_blocks",
+            "Blocks that were replaced",
+            self.compacted_blocks.clone(),
+        );
+        registry.register("compacted_rows", "Spans written anew", self.compacted_rows.clone());
+        registry.register_with_unit(
+            "compacted",
+            "Size of the blocks written anew",
+            Unit::Bytes,
+            self.compacted_bytes.clone(),
+        );
+        registry.register(
+            "merged_split_traces",
+            "Traces whose pieces lay in several blocks and came together",
+            self.merged_split_traces.clone(),
+        );
+        registry.register(
+            "dead_rows",
+            "Erased or expired spans that a compaction left out",
+            self.dead_rows.clone(),
+        );
     }
 }

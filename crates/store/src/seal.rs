@@ -93,7 +93,7 @@ impl Inner {
     }
 
     fn write_block(&self, live: &Live, end: Position) -> Result<Option<BlockMeta>, SealError> {
-        let id = self.new_block_id()?;
+        let id = self.new_block_id().map_err(SealError::Random)?;
         let range = LogRange { log: self.options.log, from: live.begin(), to: end };
         let origin = Origin { log_ranges: vec![range], compaction_level: 0, content_seq: 0 };
         Ok(write_block(
@@ -107,9 +107,9 @@ impl Inner {
     }
 
     /// A name that no block has.
-    pub(crate) fn new_block_id(&self) -> Result<BlockId, SealError> {
+    pub(crate) fn new_block_id(&self) -> std::io::Result<BlockId> {
         let mut random = [0; 10];
-        fill_random(&mut random).map_err(SealError::Random)?;
+        fill_random(&mut random)?;
         Ok(BlockId::new(now_unix_nanos() / 1_000_000, random))
     }
 }

@@ -255,6 +255,7 @@ impl Sealer {
                 if let Some(control) = control {
                     control.truncate(log_end);
                 }
+                inner.keeper.wake();
             }
             Err(SealError::Fenced(why)) => {
                 tracing::error!(%why, "another server has taken over the log: no block is written any more");

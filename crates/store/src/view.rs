@@ -13,9 +13,10 @@ use suyuan_wal::{Position, Uuid};
 
 use crate::blocks::{Block, BlockMap, blocks_of};
 use crate::live::Live;
+use crate::retention::Expired;
 
 /// Before every record of a log.
-const LOG_BEGIN: Position = Position { segment: 0, offset: 0 };
+pub(crate) const LOG_BEGIN: Position = Position { segment: 0, offset: 0 };
 
 /// Live data and blocks that hold every span once.
 #[derive(Clone)]
@@ -25,13 +26,15 @@ pub(crate) struct View {
     pub(crate) blocks: Arc<BlockMap>,
     /// What the catalog says, blocks and erasures among it.
     pub(crate) state: Arc<State>,
+    /// Rows of blocks that are too old or too much to be shown.
+    pub(crate) expired: Arc<Expired>,
 }
 
 impl View {
     pub(crate) fn new(state: Arc<State>, log: Uuid) -> Self {
         let blocks = Arc::new(blocks_of(&state, &BlockMap::new()));
         let begin = state.log_end(log).unwrap_or(LOG_BEGIN);
-        Self { live: vec![Arc::new(Live::new(begin))], blocks, state }
+        Self { live: vec![Arc::new(Live::new(begin))], blocks, state, expired: Arc::default() }
     }
 
     /// The live data that takes rows.
@@ -45,7 +48,7 @@ impl View {
         let log_end = state.log_end(log);
         let is_live = |live: &&Arc<Live>| live.end().is_none_or(|end| log_end < Some(end));
         let live = self.live.iter().filter(is_live).cloned().collect();
-        Self { live, blocks, state }
+        Self { live, blocks, state, expired: self.expired.clone() }
     }
 
     /// Whether what live data has of a trace was erased.
@@ -62,6 +65,11 @@ impl View {
                 && tombstone.trace.is_none_or(|trace| trace == id)
                 && tombstone.before.iter().any(|(of, before)| *of == log && end <= *before)
         })
+    }
+
+    /// Whether all that a block has of a tenant, by its number there, has expired.
+    pub(crate) fn is_expired(&self, tenant: u32, block: &Block) -> bool {
+        self.expired.contains(&(block.id, tenant))
     }
 
     /// Whether what a block has of a trace was erased.

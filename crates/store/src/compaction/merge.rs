@@ -1,0 +1,357 @@
+//! Blocks in, fewer blocks out: every span that is not erased or expired comes out once.
+//!
+//! In: blocks and what of them is dead. Out: new blocks' files and metas; until the catalog names
+//! them they do not exist. First the trace tables of all inputs are merged by trace id, so that the
+//! pieces of a trace meet; then slices are cut as for a seal, and rows flow from decoded slices to
+//! the writer, which orders each trace anew and drops duplicates. In memory: 120 bytes of each
+//! trace, a few decoded slices, the slice that is being written.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use suyuan_block::directory::Presence;
+use suyuan_block::layout::{KeyCounts, KeyEntry, Layout, Scope};
+use suyuan_block::meta::{BlockId, BlockMeta, LogRange, SideRows, SliceMeta};
+use suyuan_block::reader::ReadError;
+use suyuan_block::writer::{
+    BlockWriter, Chunks, Origin, RowRef, SliceTrace, WriteError, WriterOptions,
+};
+use suyuan_ids::TraceId;
+use suyuan_model::{Tenant, UnixNanosRange};
+use suyuan_objects::Objects;
+
+use super::sources::{Input, Part, Sources};
+use crate::blocks::BlockError;
+use crate::slices::{self, PlannedTrace, Slice, TenantTraces};
+
+/// A tenant with so many rows gets a block of its own.
+const OWN_BLOCK_ROWS_MIN: u64 = 1_000_000;
+/// The keys of blocks with fewer rows are counted row by row: their directory does not say which
+/// keys a row has twice.
+const COUNTED_ROWS_MAX: u64 = 10_000;
+const NANOS_PER_SECOND: u64 = 1_000_000_000;
+
+/// Why blocks were not merged.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum MergeError {
+    #[error(transparent)]
+    Block(#[from] BlockError),
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error(
+        "{n_in} rows went in and {n_out} came out, {n_duplicates} of them left out as duplicates"
+    )]
+    RowsLost { n_in: u64, n_out: u64, n_duplicates: u64 },
+    #[error("the system gives no random bytes: {0}")]
+    Random(std::io::Error),
+    #[error("the server is stopping")]
+    Stopping,
+}
+
+/// What a merge does, decided before a row is read.
+#[derive(Default)]
+pub(super) struct MergePlan {
+    /// By name.
+    tenants: Vec<TenantPlan>,
+    /// Traces of which more than one input had spans.
+    pub(super) n_split_traces: u64,
+    /// Rows that come in, duplicates among them.
+    pub(super) n_rows: u64,
+}
+
+struct TenantPlan {
+    tenant: Tenant,
+    parts: Vec<Part>,
+    /// By trace id.
+    pieces: Vec<Piece>,
+    n_rows: u64,
+    n_traces: u64,
+}
+
+/// What an input has of a trace, in one slice.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    id: [u8; 16],
+    start_unix_nanos: i64,
+    /// Place among the tenant's parts.
+    part: u32,
+    /// In the part.
+    first_row: u32,
+    n_rows: u32,
+    received: UnixNanosRange,
+}
+
+impl MergePlan {
+    /// Reads the trace tables of all inputs.
+    pub(super) fn read(inputs: &[Input]) -> Result<Self, BlockError> {
+        let mut tenants: BTreeMap<Tenant, TenantPlan> = BTreeMap::new();
+        for (number, input) in (0..).zip(inputs) {
+            let meta = input.reader.meta();
+            for (tenant_number, tenant) in (0..).zip(&meta.tenants) {
+                if input.gone.is_tenant_gone(tenant_number) {
+                    continue;
+                }
+                let plan = tenants
+                    .entry(tenant.tenant.clone())
+                    .or_insert_with(|| TenantPlan::new(tenant.tenant.clone()));
+                for range in &tenant.ranges {
+                    let part = Part { input: number, tenant: tenant_number, slice: range.slice };
+                    plan.add(input, part, tenant.received_unix_nanos)
+                        .map_err(|error| input.block.judge(error))?;
+                }
+            }
+        }
+        let mut merged = Self::default();
+        for mut plan in tenants.into_values().filter(|plan| !plan.pieces.is_empty()) {
+            merged.n_split_traces += plan.join();
+            merged.n_rows += plan.n_rows;
+            merged.tenants.push(plan);
+        }
+        Ok(merged)
+    }
+
+    /// Who shares a block with whom: places among the tenants. Large ones are alone.
+    pub(super) fn groups(&self) -> Vec<Vec<usize>> {
+        let is_large = |place: &usize| self.tenants[*place].n_rows >= OWN_BLOCK_ROWS_MIN;
+        let (large, small): (Vec<usize>, Vec<usize>) = (0..self.tenants.len()).partition(is_large);
+        let mut groups: Vec<Vec<usize>> = large.into_iter().map(|place| vec![place]).collect();
+        if !small.is_empty() {
+            groups.push(small);
+        }
+        groups
+    }
+}
+
+impl TenantPlan {
+    fn new(tenant: Tenant) -> Self {
+        Self { tenant, parts: Vec::new(), pieces: Vec::new(), n_rows: 0, n_traces: 0 }
+    }
+
+    fn add(
+        &mut self,
+        input: &Input,
+        part: Part,
+        received: UnixNanosRange,
+    ) -> Result<(), ReadError> {
+        let ids = input.reader.trace_ids(part.tenant, part.slice)?;
+        let table = input.reader.traces(part.tenant, part.slice)?;
+        if ids.len() != table.len() {
+            let problem = "it has not as many traces as the spans file";
+            return Err(ReadError::Mismatch { file: suyuan_block::writer::TRACES, problem });
+        }
+        let number = self.parts.len() as u32;
+        self.parts.push(part);
+        let mut first_row = 0;
+        for (trace, id) in ids.into_iter().enumerate() {
+            let n_rows = table.n_spans[trace];
+            let piece = Piece {
+                id,
+                start_unix_nanos: table.start_unix_nanos[trace],
+                part: number,
+                first_row,
+                n_rows,
+                received: received_of(
+                    table.first_seen_unix_seconds[trace],
+                    table.last_seen_unix_seconds[trace],
+                    received,
+                ),
+            };
+            first_row += n_rows;
+            if !input.gone.is_trace_gone(part.tenant, TraceId::from_bytes(id)) {
+                self.pieces.push(piece);
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the pieces of each trace beside each other. Returns how many traces have several.
+    fn join(&mut self) -> u64 {
+        self.pieces.sort_unstable_by_key(|piece| (piece.id, piece.part));
+        self.n_rows = self.pieces.iter().map(|piece| u64::from(piece.n_rows)).sum();
+        let traces = self.pieces.chunk_by(|one, next| one.id == next.id);
+        let (n_traces, n_split) = traces.fold((0, 0), |(n_traces, n_split), pieces| {
+            (n_traces + 1, n_split + u64::from(pieces.len() > 1))
+        });
+        self.n_traces = n_traces;
+        n_split
+    }
+
+    fn traces(&self) -> TenantTraces {
+        let mut first = 0;
+        let traces = self.pieces.chunk_by(|one, next| one.id == next.id).map(|pieces| {
+            let source = first;
+            first += pieces.len() as u32;
+            PlannedTrace {
+                id: pieces[0].id,
+                start_unix_nanos: pieces
+                    .iter()
+                    .map(|piece| piece.start_unix_nanos)
+                    .min()
+                    .unwrap_or_default(),
+                n_rows: pieces.iter().map(|piece| piece.n_rows).sum(),
+                source,
+            }
+        });
+        TenantTraces { traces: traces.collect() }
+    }
+
+    /// The pieces of a trace, from the place of the first one on.
+    fn pieces_of(&self, trace: &PlannedTrace) -> impl Iterator<Item = &Piece> {
+        self.pieces[trace.source as usize..].iter().take_while(|piece| piece.id == trace.id)
+    }
+}
+
+/// When the spans of a trace were received, as exactly as it is known.
+fn received_of(first_seconds: i64, last_seconds: i64, of_tenant: UnixNanosRange) -> UnixNanosRange {
+    let nanos = |seconds: i64| u64::try_from(seconds).unwrap_or(0).saturating_mul(NANOS_PER_SECOND);
+    let within = |nanos: u64| nanos.clamp(of_tenant.min, of_tenant.max.max(of_tenant.min));
+    let (min, max) = (within(nanos(first_seconds)), within(nanos(last_seconds)));
+    UnixNanosRange { min, max: max.max(min) }
+}
+
+/// Writes the files of one block.
+pub(super) struct Output<'a> {
+    pub(super) inputs: &'a [Input],
+    pub(super) plan: &'a MergePlan,
+    /// Places among the plan's tenants.
+    pub(super) group: &'a [usize],
+    pub(super) objects: &'a Arc<dyn Objects>,
+    pub(super) options: &'a WriterOptions,
+    pub(super) cache_bytes_max: u64,
+    /// Whether to give up.
+    pub(super) is_stopping: &'a dyn Fn() -> bool,
+}
+
+impl Output<'_> {
+    pub(super) fn write(&self, id: BlockId, origin: Origin) -> Result<BlockMeta, MergeError> {
+        let mut parts = Vec::new();
+        let mut first_parts = Vec::with_capacity(self.group.len());
+        for tenant in self.tenants() {
+            first_parts.push(parts.len() as u32);
+            parts.extend_from_slice(&tenant.parts);
+        }
+        let mut sources = Sources::new(self.inputs, parts, self.cache_bytes_max);
+        let layout = self.layout(&mut sources)?;
+        let names = self.tenants().map(|tenant| tenant.tenant.clone()).collect();
+        let n_traces = self.tenants().map(|tenant| tenant.n_traces).sum();
+        let objects = self.objects.clone();
+        let mut writer =
+            BlockWriter::begin(objects, id, names, layout, n_traces, self.options.clone())?;
+        let (mut traces, mut rows) = (Vec::new(), Vec::new());
+        for slice in slices::plan(self.tenants().map(TenantPlan::traces).collect()) {
+            if (self.is_stopping)() {
+                return Err(MergeError::Stopping);
+            }
+            self.gather(&slice, &first_parts, &mut traces, &mut rows);
+            writer.write_slice(&traces, &rows, &mut sources)?;
+        }
+        let meta = writer.finish(origin)?;
+        let n_in: u64 = self.tenants().map(|tenant| tenant.n_rows).sum();
+        let (n_out, n_duplicates) = (meta.n_spans(), meta.n_duplicates_removed);
+        if n_in != n_out + n_duplicates {
+            return Err(MergeError::RowsLost { n_in, n_out, n_duplicates });
+        }
+        tracing::debug!(
+            block = %meta.id,
+            parts = sources.parts().len(),
+            decoded = sources.n_decoded,
+            "wrote blocks anew"
+        );
+        Ok(meta)
+    }
+
+    fn tenants(&self) -> impl Iterator<Item = &TenantPlan> {
+        self.group.iter().map(|place| &self.plan.tenants[*place])
+    }
+
+    /// The rows of a slice's traces, trace by trace.
+    fn gather(
+        &self,
+        slice: &Slice,
+        first_parts: &[u32],
+        traces: &mut Vec<SliceTrace>,
+        rows: &mut Vec<RowRef>,
+    ) {
+        traces.clear();
+        rows.clear();
+        for (number, planned) in &slice.tenants {
+            let tenant = &self.plan.tenants[self.group[*number as usize]];
+            let first_part = first_parts[*number as usize];
+            for trace in planned {
+                let mut received: Option<UnixNanosRange> = None;
+                for piece in tenant.pieces_of(trace) {
+                    let chunk = first_part + piece.part;
+                    let range = piece.first_row..piece.first_row + piece.n_rows;
+                    rows.extend(range.map(|row| RowRef { chunk, row }));
+                    received =
+                        Some(received.map_or(piece.received, |all| all.union(piece.received)));
+                }
+                traces.push(SliceTrace {
+                    tenant: *number,
+                    id: trace.id,
+                    n_rows: trace.n_rows,
+                    received_unix_nanos: received.unwrap_or(UnixNanosRange::of(0)),
+                });
+            }
+        }
+    }
+
+    /// Counts keys by what the inputs' directories say of them; where they do not say enough, by
+    /// the rows themselves.
+    fn layout(&self, sources: &mut Sources<'_>) -> Result<Layout, MergeError> {
+        let mut counts = KeyCounts::default();
+        let (mut n_events, mut n_links) = (0, 0);
+        for (number, input) in (0..).zip(self.inputs) {
+            let meta = input.reader.meta();
+            n_events += n_side_rows(meta, |slice| slice.events);
+            n_links += n_side_rows(meta, |slice| slice.links);
+            let has_part = |part: &usize| sources.parts()[*part].input == number;
+            let parts: Vec<usize> = (0..sources.parts().len()).filter(has_part).collect();
+            if meta.n_spans() < COUNTED_ROWS_MAX {
+                for part in parts {
+                    let chunk = sources.chunk(part as u32).map_err(WriteError::from)?;
+                    counts.add_chunk(&chunk);
+                }
+                continue;
+            }
+            let Some(first_part) = parts.first() else { continue };
+            let alone = (self.group.len() == 1).then(|| sources.parts()[*first_part].tenant);
+            for scope in [Scope::Span, Scope::Event, Scope::Link] {
+                let buckets = input.reader.overflow_buckets(scope);
+                let buckets = buckets.map_err(|error| input.block.judge(error))?;
+                let may_occur = |entry: &&KeyEntry| {
+                    let presence = |tenant| {
+                        meta.keys.may_have(tenant, entry.scope, &entry.key, entry.value_type)
+                    };
+                    alone.is_none_or(|tenant| presence(tenant) != Presence::Absent)
+                };
+                let entries = meta.keys.entries().iter().filter(may_occur);
+                // Keys that have no line are told to the new directory by the rows themselves.
+                counts.add_entries(scope, entries, buckets);
+            }
+        }
+        let n_rows = self.tenants().map(|tenant| tenant.n_rows).sum();
+        Ok(Layout::decide(&counts, n_rows, n_events, n_links))
+    }
+}
+
+fn n_side_rows(meta: &BlockMeta, side: fn(&SliceMeta) -> Option<SideRows>) -> u64 {
+    meta.slices.iter().filter_map(side).map(|rows| u64::from(rows.n_rows)).sum()
+}
+
+/// What all inputs hold of the logs; ranges that touch become one.
+pub(super) fn log_ranges(inputs: &[Input]) -> Vec<LogRange> {
+    let mut ranges: Vec<LogRange> =
+        inputs.iter().flat_map(|input| input.reader.meta().log_ranges.iter().copied()).collect();
+    ranges.sort_by_key(|range| (range.log, range.from, range.to));
+    let mut joined: Vec<LogRange> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match joined.last_mut() {
+            Some(last) if last.log == range.log && last.to >= range.from => {
+                last.to = last.to.max(range.to);
+            }
+            _ => joined.push(range),
+        }
+    }
+    joined
+}
