@@ -31,7 +31,13 @@ pub(super) fn replay(
     let mut bytes = 0;
     let mut progress = Progress::on_stderr();
     report_recovery(&recovered);
+    let mut erasures = store.replay_cuts().into_iter().peekable();
     let report = recovered.replay_from(from, |position, record| {
+        // What an erasure is about and what came after it must not share a window.
+        if erasures.next_if(|cut| *cut <= position).is_some() {
+            while erasures.next_if(|cut| *cut <= position).is_some() {}
+            replay.cut();
+        }
         bytes += record.len() as u64;
         progress.show(|| {
             let text = format!(
@@ -54,6 +60,9 @@ pub(super) fn replay(
             Err(error) => Verdict::Quarantine(error.to_string()),
         }
     })?;
+    if erasures.next().is_some() {
+        replay.cut();
+    }
     drop(progress);
     not_served.set(&recovered.damage, &report);
     report_replay(&recovered, &report);
