@@ -338,6 +338,3 @@ fn service_names(codes: &[u32], shared: &SharedRows) -> Column {
     let values = Values::Text(Strings::Dictionary { codes: in_slice.into(), values });
     Column { rows: (!is_full).then(|| rows.into()), values }
 }
-
-#[cfg(test)]
-mod tests;

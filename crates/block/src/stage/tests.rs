@@ -1,1 +1,0 @@
-//! Rows in, columns out, rows again.
