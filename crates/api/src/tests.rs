@@ -10,6 +10,7 @@ use prometheus_client::registry::Registry;
 use suyuan_model::{AttributeOwner, Publication, SpanHead, TableBuilder, Tenant, UnixNanosRange};
 use suyuan_objects::faulty::MemoryObjects;
 use suyuan_store::Store;
+use suyuan_wal::Uuid;
 use tower::ServiceExt;
 
 use super::*;

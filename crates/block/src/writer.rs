@@ -11,8 +11,10 @@
 //!        └──────> SliceStage <──────────┘ ──> columns ──> row groups of spans, events, links
 //! ```
 
+mod counting;
 mod files;
 mod slice_rows;
+mod tenants;
 
 use std::sync::Arc;
 
@@ -25,18 +27,18 @@ use self::files::OpenFile;
 pub use self::files::folder;
 pub(crate) use self::files::path;
 use self::slice_rows::SliceRows;
-use crate::column::Values;
+use self::tenants::{OpenTenant, union};
 use crate::directory::DirectoryBuilder;
 use crate::file::write::FileOptions;
-use crate::filter::{IdFilterBuilder, TenantSeed};
+use crate::filter::IdFilterBuilder;
 use crate::layout::{
     Layout, event_columns, link_columns, resource_columns, scope_columns, span_columns,
 };
 use crate::meta::{
     BlockId, BlockMeta, DEDUPE_RULE, LogRange, MetaError, ROLLUP_RULE, RollupMeta, SORT_RULE,
-    Shard, SideRows, SliceMeta, TenantMeta, TenantRange, TimeRange,
+    Shard, SideRows, SliceMeta, TimeRange,
 };
-use crate::rollup::{Rollup, RollupBuilder, RollupSpan, rollup_columns};
+use crate::rollup::{Rollup, RollupBuilder, rollup_columns};
 use crate::stage::{SharedRows, SideColumns, SliceColumns, SliceStage, StageError, Trees};
 use crate::traces::{TraceRow, trace_columns, trace_values};
 use crate::tree::TreeBuilder;
@@ -170,14 +172,6 @@ pub struct BlockWriter {
     rows: SliceRows,
 }
 
-struct OpenTenant {
-    tenant: Tenant,
-    seed: TenantSeed,
-    ranges: Vec<TenantRange>,
-    received: Option<UnixNanosRange>,
-    span_time: Option<TimeRange>,
-}
-
 impl BlockWriter {
     /// `tenants`: by name. `n_traces_expected`: sizes the filter of ids.
     pub fn begin(
@@ -254,7 +248,7 @@ impl BlockWriter {
         }
         let trees = Trees { depth: &slice.depth, kept_parents: &slice.kept_parents };
         let columns = self.stage.finish(trees, &mut self.shared)?;
-        self.count(&columns, slice, traces, &trace_rows);
+        counting::count(&mut self.rollup, self.n_rows, &columns, slice, traces, &trace_rows);
         self.write_columns(&columns, &trace_rows, n_rows)
     }
 
@@ -346,45 +340,6 @@ impl BlockWriter {
             });
         }
         Ok(trace_rows)
-    }
-
-    /// Adds the slice to the roll-up.
-    fn count(
-        &mut self,
-        columns: &SliceColumns,
-        slice: &SliceRows,
-        traces: &[SliceTrace],
-        trace_rows: &[TraceRow],
-    ) {
-        let Some(names) = &columns.name_codes else { return self.rollup.give_up() };
-        let [_, _, _, _, start, duration, _, kind, status, ..] = &columns.spans[..] else { return };
-        let (Values::I64(starts), Values::I64(durations)) = (&start.values, &duration.values)
-        else {
-            return;
-        };
-        let (Values::I32(kinds), Values::I32(statuses)) = (&kind.values, &status.values) else {
-            return;
-        };
-        let mut kept_parents = slice.kept_parents.iter().map(|(row, _)| *row).peekable();
-        let mut row = 0;
-        for (trace, trace_row) in traces.iter().zip(trace_rows) {
-            for _ in 0..trace_row.n_spans {
-                let at = row as usize;
-                let names_parent = kept_parents.next_if_eq(&row).is_some();
-                self.rollup.push(&RollupSpan {
-                    tenant: trace.tenant,
-                    service: columns.service_codes[at],
-                    name: names[at],
-                    kind: kinds[at],
-                    status_code: statuses[at],
-                    is_root: slice.depth[at] == 0 && !names_parent,
-                    start_unix_nanos: starts[at],
-                    duration_nanos: durations[at],
-                    row: self.n_rows + row,
-                });
-                row += 1;
-            }
-        }
     }
 
     fn write_columns(
@@ -505,58 +460,6 @@ impl BlockWriter {
 enum Side {
     Events,
     Links,
-}
-
-impl OpenTenant {
-    fn new(tenant: Tenant) -> Self {
-        let seed = TenantSeed::new(&tenant);
-        Self { tenant, seed, ranges: Vec::new(), received: None, span_time: None }
-    }
-
-    /// Takes note of a trace: its slice, its first row and its place in the block.
-    fn add(&mut self, slice: u32, first_row: u32, trace: u32, row: &TraceRow, time: TimeRange) {
-        self.received = Some(match self.received {
-            Some(received) => received.union(row.received_unix_nanos),
-            None => row.received_unix_nanos,
-        });
-        self.span_time = Some(union(self.span_time, time));
-        match self.ranges.last_mut() {
-            Some(range) if range.slice == slice => {
-                range.n_rows += row.n_spans;
-                range.n_traces += 1;
-            }
-            _ => self.ranges.push(TenantRange {
-                slice,
-                first_row,
-                n_rows: row.n_spans,
-                first_trace: trace,
-                n_traces: 1,
-            }),
-        }
-    }
-
-    fn into_meta(
-        self,
-        shared: Option<&crate::stage::TenantShared>,
-        n_bytes: u64,
-        n_rows: u64,
-    ) -> TenantMeta {
-        let own_rows: u64 = self.ranges.iter().map(|range| u64::from(range.n_rows)).sum();
-        let share = u128::from(n_bytes) * u128::from(own_rows) / u128::from(n_rows.max(1));
-        TenantMeta {
-            tenant: self.tenant,
-            ranges: self.ranges,
-            resources: shared.map_or(0..0, |shared| shared.resources.clone()),
-            scopes: shared.map_or(0..0, |shared| shared.scopes.clone()),
-            received_unix_nanos: self.received.unwrap_or(UnixNanosRange::of(0)),
-            span_time: self.span_time.unwrap_or(TimeRange::of(0)),
-            bytes_estimate: share as u64,
-        }
-    }
-}
-
-fn union(sum: Option<TimeRange>, other: TimeRange) -> TimeRange {
-    sum.map_or(other, |sum| sum.union(other))
 }
 
 #[cfg(test)]

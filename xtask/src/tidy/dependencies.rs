@@ -15,7 +15,7 @@ const DEV_PACKAGES: [&str; 2] = ["testkit", "xtask"];
 
 /// Who may name a dependency outside of tests. A name ending in `*` stands for all that begin so.
 const FENCES: [(&str, &[&str]); 15] = [
-    ("arrow*", &["model", "wire", "ingest", "store", "query"]),
+    ("arrow*", &["model", "wire", "ingest", "block", "store", "query"]),
     ("axum", &["ingest", "api", "server"]),
     ("clap", &["server"]),
     ("hyper*", &["ingest", "api", "server"]),
@@ -23,7 +23,7 @@ const FENCES: [(&str, &[&str]); 15] = [
     ("mimalloc", &["server"]),
     ("object_store", &["objects"]),
     ("opentelemetry*", &[]),
-    ("parquet", &["store"]),
+    ("parquet", &["block"]),
     ("prost*", &[]),
     ("rustix", &["wal", "store", "server"]),
     ("tonic*", &[]),
