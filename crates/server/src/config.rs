@@ -12,6 +12,7 @@ mod file;
 pub mod keys;
 mod reference;
 mod slot;
+pub mod storage;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,6 +21,7 @@ use address::Address;
 use keys::{KEYS, Key};
 pub use reference::{effective_toml, reference_markdown};
 use slot::Given;
+use storage::{CompactionConfig, ObjectsConfig, RetentionConfig, SealConfig};
 
 /// What the server runs with. The defaults need no file (`design.md 10`).
 #[derive(Debug, Clone, PartialEq)]
@@ -29,6 +31,11 @@ pub struct Config {
     pub tenancy: TenancyConfig,
     pub limits: LimitsConfig,
     pub log: LogConfig,
+    pub objects: ObjectsConfig,
+    pub seal: SealConfig,
+    pub retention: RetentionConfig,
+    pub compaction: CompactionConfig,
+    pub query: QueryConfig,
 }
 
 #[derive(Debug, Clone, PartialEq)]
@@ -70,6 +77,11 @@ pub struct LogConfig {
     pub segment_bytes_max: u64,
 }
 
+#[derive(Debug, Clone, PartialEq)]
+pub struct QueryConfig {
+    pub trace_horizon: Duration,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
@@ -97,6 +109,19 @@ impl Default for Config {
                 memory_bytes_max: 512 << 20,
             },
             log: LogConfig { segment_bytes_max: 64 << 20 },
+            objects: ObjectsConfig::default(),
+            seal: SealConfig {
+                rows_max: 2_000_000,
+                age_max: Duration::from_mins(2),
+                log_bytes_max: 1 << 30,
+            },
+            retention: RetentionConfig { age_max: Duration::from_hours(14 * 24), bytes_max: 0 },
+            compaction: CompactionConfig {
+                enabled: true,
+                delete_after: Duration::from_secs(15 * 60 + 30),
+                erase_after: Duration::from_hours(24),
+            },
+            query: QueryConfig { trace_horizon: Duration::from_hours(1) },
         }
     }
 }
@@ -127,6 +152,23 @@ pub enum ConfigError {
          first or raise the second"
     )]
     InFlightAboveMemory { in_flight_bytes_max: u64, memory_bytes_max: u64 },
+    #[error("`objects.kind` is \"s3\" and `objects.bucket` is not set: name the bucket")]
+    NoBucket,
+    #[error(
+        "`objects.bucket` is \"{bucket}\" and `objects.kind` is \"local\", so the bucket would not be \
+         used: set `objects.kind` to \"s3\", or leave the bucket out"
+    )]
+    BucketUnused { bucket: String },
+    #[error(
+        "of `objects.access_key_id` and `objects.secret_access_key` one is set: set both, or neither \
+         to use what the environment or the machine has"
+    )]
+    HalfAKey,
+    #[error(
+        "`objects.endpoint` is \"{endpoint}\", which is not encrypted: use https, or set \
+         `objects.allow_http` to true if you trust the network in between"
+    )]
+    PlainHttp { endpoint: String },
 }
 
 /// The end of an error about an unknown name: what the writer probably meant.
@@ -241,7 +283,7 @@ fn check_together(config: &Config) -> Result<(), ConfigError> {
     if in_flight_bytes_max > memory_bytes_max / 2 {
         return Err(ConfigError::InFlightAboveMemory { in_flight_bytes_max, memory_bytes_max });
     }
-    Ok(())
+    config.objects.check()
 }
 
 /// The known name that is closest to what was written, if it is close enough to be meant.

@@ -5,6 +5,7 @@
 //! the log's records before the first request, and the same backwards at the end.
 
 mod log_metrics;
+mod objects;
 mod process_metrics;
 mod replay;
 mod service;
@@ -20,16 +21,21 @@ use suyuan_api::{ApiState, BuildInfo, Readiness};
 use suyuan_ids::TraceId;
 use suyuan_ingest::{Ended, Lane, LaneOptions, Metrics, Rate, Receiver, Replay, Surroundings};
 use suyuan_model::{Publication, Tenant};
-use suyuan_objects::{LocalObjects, prove_create_if_absent};
-use suyuan_store::{LogControl, Store};
+use suyuan_objects::{Objects, prove_create_if_absent};
+use suyuan_store::{
+    CompactionPolicy, CompactionStart, KeepPolicy, LogControl, RetentionLimits, RetentionPolicy,
+    SealPolicy, Store,
+};
 use suyuan_wal::{LocalDisk, Log, Position, Recovered, StatsReader, Truncator};
 use suyuan_wire::record::Limits;
 use tokio::task::{JoinHandle, spawn_blocking};
 
+use crate::config::storage::ObjectsKind;
 use crate::config::{Config, effective_toml};
 use crate::doors::{self, Addresses, Door, DoorError};
 use crate::lock::{DirectoryLock, LockError, lock};
 use log_metrics::{LogMetrics, NotServed};
+use objects::OpenedObjects;
 use process_metrics::ProcessMetrics;
 use service::Service;
 
@@ -37,8 +43,8 @@ use service::Service;
 pub(crate) const LOG_FOLDER: &str = "log";
 /// Scratch files of the live window; they may be deleted while no server runs.
 const LIVE_FOLDER: &str = "live";
-/// Blocks and their catalog.
-const OBJECTS_FOLDER: &str = "objects";
+/// Blocks and their catalog, if they are not in a bucket.
+pub(crate) const OBJECTS_FOLDER: &str = "objects";
 
 /// What the log adds to a body: its record header with the refused rows of the largest request.
 const RECORD_HEADER_BYTES_MAX: u64 = 16 << 20;
@@ -48,6 +54,8 @@ const LOG_RESERVE_BYTES: u64 = 1 << 20;
 /// filled, the index of traces, answers.
 const OTHER_MEMORY_BYTES: u64 = 192 << 20;
 const LIVE_MEMORY_BYTES_MIN: u64 = 16 << 20;
+/// Parts of a block on their way to a bucket.
+const S3_PARTS_BYTES: u64 = 32 << 20;
 /// Dictionaries and filters of blocks, kept between questions.
 const READ_CACHE_BYTES: usize = 32 << 20;
 
@@ -70,10 +78,12 @@ pub enum StartError {
     Replay { path: PathBuf, error: suyuan_wal::ReplayError },
     #[error(transparent)]
     Store(#[from] suyuan_store::OpenError),
-    #[error(transparent)]
-    Objects(#[from] suyuan_objects::ObjectError),
-    #[error(transparent)]
-    NoCreateIfAbsent(#[from] suyuan_objects::NoCreateIfAbsent),
+    #[error("cannot open the object store, {place}: {error}")]
+    Objects { place: String, error: suyuan_objects::ObjectError },
+    #[error("cannot use the object store: {0}")]
+    S3(#[from] suyuan_objects::S3OptionsError),
+    #[error("{place}: {error}")]
+    NoCreateIfAbsent { place: String, error: suyuan_objects::NoCreateIfAbsent },
     #[error("cannot start a thread: {0}")]
     Thread(io::Error),
     #[error("start-up panicked: {0}; please report it")]
@@ -105,11 +115,13 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let addresses = doors.addresses();
 
     let (log, recovered) = open_log(config).await?;
-    let store = open_store(config, &log).await?;
+    let objects = objects::open(config).await?;
+    let store = open_store(config, &log, &objects).await?;
     let metrics = Metrics::new();
     let readiness = Readiness::not_yet("reading the log");
     let not_served = NotServed::default();
-    let registry = registry(&store, &log, &not_served, &metrics);
+    let mut registry = registry(&store, &log, &not_served, &metrics);
+    objects.register(&mut registry);
     let answering = answer(config, doors.http, registry, &store, &readiness);
 
     let surroundings = LaneSurroundings { store: store.clone(), _lock: lock.clone() };
@@ -185,24 +197,70 @@ fn make_directories(data_dir: &Path) -> Result<(), StartError> {
 }
 
 /// Reads the catalog, and what it costs depends on the object store.
-async fn open_store(config: &Config, log: &Log) -> Result<Store, StartError> {
-    let taken = config.otlp.in_flight_bytes_max.saturating_add(OTHER_MEMORY_BYTES);
-    let left = config.limits.memory_bytes_max.saturating_sub(taken);
-    let path = config.server.data_dir.join(OBJECTS_FOLDER);
-    let live_directory = config.server.data_dir.join(LIVE_FOLDER);
-    let log = log.uuid();
+async fn open_store(
+    config: &Config,
+    log: &Log,
+    objects: &OpenedObjects,
+) -> Result<Store, StartError> {
+    let options = store_options(config, log.uuid(), objects.objects.clone());
+    let place = config.objects.place();
     let open = move || {
-        let disk = LocalDisk::create(&path)
-            .map_err(|error| StartError::Directory { path: path.clone(), error })?;
-        let objects = LocalObjects::open(Arc::new(disk))?;
-        prove_create_if_absent(&objects)?;
-        Ok(Store::open(suyuan_store::Options {
-            resident_bytes_max: left.max(LIVE_MEMORY_BYTES_MIN),
-            read_cache_bytes_max: READ_CACHE_BYTES,
-            ..suyuan_store::Options::new(live_directory, Arc::new(objects), log)
-        })?)
+        prove_create_if_absent(options.objects.as_ref())
+            .map_err(|error| StartError::NoCreateIfAbsent { place, error })?;
+        Ok(Store::open(options)?)
     };
     spawn_blocking(open).await.map_err(StartError::Panicked)?
+}
+
+fn store_options(
+    config: &Config,
+    log: suyuan_wal::Uuid,
+    objects: Arc<dyn Objects>,
+) -> suyuan_store::Options {
+    let live_directory = config.server.data_dir.join(LIVE_FOLDER);
+    let compaction = CompactionPolicy {
+        start: match config.compaction.enabled {
+            true => CompactionStart::ByItself,
+            false => CompactionStart::OnRequest,
+        },
+        trace_horizon: config.query.trace_horizon,
+        ..CompactionPolicy::default()
+    };
+    let retention = RetentionLimits {
+        age_max: Some(config.retention.age_max).filter(|age| !age.is_zero()),
+        bytes_max: Some(config.retention.bytes_max).filter(|bytes| *bytes > 0),
+    };
+    suyuan_store::Options {
+        resident_bytes_max: live_memory_bytes(config),
+        read_cache_bytes_max: READ_CACHE_BYTES,
+        seal: SealPolicy {
+            rows_max: config.seal.rows_max,
+            age_max: config.seal.age_max,
+            log_bytes_max: config.seal.log_bytes_max,
+        },
+        keep: KeepPolicy {
+            compaction,
+            retention: RetentionPolicy { limits: retention, ..RetentionPolicy::default() },
+            delete_after: config.compaction.delete_after,
+            erase_within: config.compaction.erase_after,
+            ..KeepPolicy::default()
+        },
+        ..suyuan_store::Options::new(live_directory, objects, log)
+    }
+}
+
+/// What is left for live tables when everything else has its share.
+fn live_memory_bytes(config: &Config) -> u64 {
+    let objects_bytes = match config.objects.kind {
+        ObjectsKind::Local => 0,
+        ObjectsKind::S3 => config.objects.cache_bytes_max.saturating_add(S3_PARTS_BYTES),
+    };
+    let taken = config
+        .otlp
+        .in_flight_bytes_max
+        .saturating_add(OTHER_MEMORY_BYTES)
+        .saturating_add(objects_bytes);
+    config.limits.memory_bytes_max.saturating_sub(taken).max(LIVE_MEMORY_BYTES_MIN)
 }
 
 /// Opening finds the end of the log, which reads much of its last segment.

@@ -5,7 +5,7 @@ use super::keys::{KEYS, Key};
 
 const COLUMNS_MAX: usize = 98;
 
-/// The configuration as a file that, read again, gives the same configuration.
+/// The configuration as a file that, read again, gives the same configuration; secrets left out.
 pub fn effective_toml(config: &Config) -> String {
     let default = Config::default();
     let mut text = String::from("# The effective configuration of `suyuan serve`.\n");
@@ -21,7 +21,10 @@ pub fn effective_toml(config: &Config) -> String {
         push_comment(&mut text, key.what);
         push_comment(&mut text, &format!("Unit: {unit}. Default: {}.", key.slot.show(&default)));
         push_comment(&mut text, &format!("Why a key: {}", key.why));
-        text.push_str(&format!("{} = {}\n", key.name, key.slot.show(config)));
+        match key.slot.is_hidden(config) {
+            true => text.push_str(&format!("# {} is set and not shown.\n", key.name)),
+            false => text.push_str(&format!("{} = {}\n", key.name, key.slot.show(config))),
+        }
     }
     text
 }
@@ -103,6 +106,14 @@ http = \"0.0.0.0:4318\"
 
 [tenancy]
 enabled = true
+
+[objects]
+kind = \"s3\"
+bucket = \"traces\"
+region = \"eu-central-1\"
+
+[retention]
+age_max_s = \"30d\"
 ```
 
 What the server logs about itself goes to stderr. `SUYUAN_LOG` (or `RUST_LOG`) filters it, such as

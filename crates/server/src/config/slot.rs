@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use super::Config;
 use super::address::Address;
+use super::storage::{ObjectsKind, Secret};
 use crate::quantity::{format_bytes, format_duration, parse_bytes, parse_duration};
 
 /// A value as it was given.
@@ -31,7 +32,13 @@ pub(super) enum Slot {
     Bytes(fn(&mut Config) -> &mut u64, RangeInclusive<u64>),
     Count(fn(&mut Config) -> &mut u64, RangeInclusive<u64>),
     Milliseconds(fn(&mut Config) -> &mut Duration, RangeInclusive<u64>),
+    Seconds(fn(&mut Config) -> &mut Duration, RangeInclusive<u64>),
     Switch(fn(&mut Config) -> &mut bool),
+    /// Empty is "not given".
+    Text(fn(&mut Config) -> &mut String),
+    /// As `Text`, and never written out.
+    Secret(fn(&mut Config) -> &mut Secret),
+    ObjectsKind(fn(&mut Config) -> &mut ObjectsKind),
     Texts(fn(&mut Config) -> &mut Vec<String>),
 }
 
@@ -48,13 +55,25 @@ impl Slot {
             Self::Bytes(field, range) => *field(config) = bytes(given, range)?,
             Self::Count(field, range) => *field(config) = count(given, range)?,
             Self::Milliseconds(field, range) => *field(config) = milliseconds(given, range)?,
+            Self::Seconds(field, range) => *field(config) = seconds(given, range)?,
             Self::Switch(field) => *field(config) = switch(given)?,
+            Self::Text(field) => *field(config) = text(given, "a text")?.trim().to_owned(),
+            Self::Secret(field) => field(config).0 = secret(given)?,
+            Self::ObjectsKind(field) => *field(config) = objects_kind(given)?,
             Self::Texts(field) => *field(config) = texts(given)?,
         }
         Ok(())
     }
 
-    /// The value as TOML, which [`Slot::set`] reads back to the same value.
+    /// Whether there is a value that must not be shown.
+    pub(super) fn is_hidden(&self, config: &Config) -> bool {
+        match self {
+            Self::Secret(field) => !field(&mut config.clone()).0.is_empty(),
+            _ => false,
+        }
+    }
+
+    /// The value as TOML, which [`Slot::set`] reads back to the same value, a secret excepted.
     pub(super) fn show(&self, config: &Config) -> String {
         let mut config = config.clone();
         match self {
@@ -65,8 +84,13 @@ impl Slot {
                 bytes => toml_text(&format_bytes(bytes)),
             },
             Self::Count(field, _) => field(&mut config).to_string(),
-            Self::Milliseconds(field, _) => toml_text(&format_duration(*field(&mut config))),
+            Self::Milliseconds(field, _) | Self::Seconds(field, _) => {
+                toml_text(&format_duration(*field(&mut config)))
+            }
             Self::Switch(field) => field(&mut config).to_string(),
+            Self::Text(field) => toml_text(field(&mut config)),
+            Self::Secret(_) => toml_text(""),
+            Self::ObjectsKind(field) => toml_text(field(&mut config).name()),
             Self::Texts(field) => {
                 let items: Vec<_> = field(&mut config).iter().map(|item| toml_text(item)).collect();
                 format!("[{}]", items.join(", "))
@@ -90,7 +114,17 @@ impl Slot {
                 range.start(),
                 range.end()
             ),
+            Self::Seconds(_, range) => format!(
+                "seconds, an integer or text such as `\"90s\"` or `\"14d\"`, {} to {}",
+                format_duration(Duration::from_secs(*range.start())),
+                format_duration(Duration::from_secs(*range.end()))
+            ),
             Self::Switch(_) => "`true` or `false`".to_owned(),
+            Self::Text(_) => "text; empty is not given".to_owned(),
+            Self::Secret(_) => "text, never shown; empty is not given".to_owned(),
+            Self::ObjectsKind(_) => {
+                ObjectsKind::NAMES.map(|name| format!("`\"{name}\"`")).join(" or ")
+            }
             Self::Texts(_) => "list of texts; in the environment parted by commas".to_owned(),
         }
     }
@@ -138,6 +172,38 @@ fn milliseconds(given: &Given<'_>, range: &RangeInclusive<u64>) -> Result<Durati
     let milliseconds = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     within(milliseconds, range, |milliseconds| format!("{milliseconds}ms"))?;
     Ok(duration)
+}
+
+fn seconds(given: &Given<'_>, range: &RangeInclusive<u64>) -> Result<Duration, String> {
+    let duration = match given {
+        Given::Text(text) => match text.trim().parse() {
+            Ok(seconds) => Duration::from_secs(seconds),
+            Err(_) => parse_duration(text).map_err(|error| format!("= {error}"))?,
+        },
+        Given::Integer(seconds) => {
+            let seconds = u64::try_from(*seconds).map_err(|_| "is negative".to_owned())?;
+            Duration::from_secs(seconds)
+        }
+        other => return Err(wrong_kind(other, "seconds or a duration such as \"14d\"")),
+    };
+    within(duration.as_secs(), range, |seconds| format_duration(Duration::from_secs(seconds)))?;
+    Ok(duration)
+}
+
+/// Nothing of what was given is repeated.
+fn secret(given: &Given<'_>) -> Result<String, String> {
+    match given {
+        Given::Text(text) => Ok(text.trim().to_owned()),
+        _ => Err("is of the wrong kind: write a text".to_owned()),
+    }
+}
+
+fn objects_kind(given: &Given<'_>) -> Result<ObjectsKind, String> {
+    let name = text(given, "\"local\" or \"s3\"")?;
+    let kind = ObjectsKind::parse(name.trim());
+    kind.ok_or_else(|| {
+        format!("= {} is no kind of store: write \"local\" or \"s3\"", quoted(given))
+    })
 }
 
 fn switch(given: &Given<'_>) -> Result<bool, String> {

@@ -139,6 +139,47 @@ fn values_that_contradict_each_other_are_refused() {
 }
 
 #[test]
+fn a_bucket_is_named_whole_or_not_at_all() {
+    check(
+        "[objects]\nkind = \"s3\"",
+        expect!["`objects.kind` is \"s3\" and `objects.bucket` is not set: name the bucket"],
+    );
+    check("[objects]\nbucket = \"spans\"", expect![[r#"`objects.bucket` is "spans" and `objects.kind` is "local", so the bucket would not be used: set `objects.kind` to "s3", or leave the bucket out"#]]);
+    check("[objects]\nkind = \"s3\"\nbucket = \"spans\"\naccess_key_id = \"me\"", expect!["of `objects.access_key_id` and `objects.secret_access_key` one is set: set both, or neither to use what the environment or the machine has"]);
+    check(
+        "[objects]\nkind = \"s3\"\nbucket = \"spans\"\nendpoint = \"http://minio:9000\"",
+        expect![[r#"`objects.endpoint` is "http://minio:9000", which is not encrypted: use https, or set `objects.allow_http` to true if you trust the network in between"#]],
+    );
+    check("[objects]\nkind = \"azure\"", expect![[r#"suyuan.toml:2: `objects.kind` = "azure" is no kind of store: write "local" or "s3""#]]);
+}
+
+#[test]
+fn a_secret_is_never_shown() {
+    const SECRET: &str = "swordfish";
+    let text = format!(
+        "[objects]\nkind = \"s3\"\nbucket = \"spans\"\naccess_key_id = \"me\"\n\
+         secret_access_key = \"{SECRET}\""
+    );
+    let config = load_text(&text).unwrap().config;
+    assert_eq!(config.objects.s3_options().secret_access_key.as_deref(), Some(SECRET));
+    let shown = effective_toml(&config);
+    assert!(shown.contains("# secret_access_key is set and not shown."), "{shown}");
+    assert!(!shown.contains(SECRET));
+    assert!(!format!("{config:?}").contains(SECRET));
+    let error = load_text(&text.replace(&format!("\"{SECRET}\""), "7")).unwrap_err().to_string();
+    assert!(error.ends_with("`objects.secret_access_key` is of the wrong kind: write a text"));
+}
+
+#[test]
+fn days_are_written_as_people_say_them() {
+    let config =
+        load_text("[retention]\nage_max_s = \"30d\"\n[seal]\nage_max_s = 90").unwrap().config;
+    assert_eq!(config.retention.age_max, Duration::from_hours(30 * 24));
+    assert_eq!(config.seal.age_max, Duration::from_secs(90));
+    check("[retention]\nage_max_s = \"1000000d\"", expect!["suyuan.toml:2: `retention.age_max_s` = `1000000d` is too large"]);
+}
+
+#[test]
 fn a_file_that_is_not_there_is_named() {
     let sources = Sources { file: Some(PathBuf::from("/nowhere/s.toml")), ..Sources::default() };
     expect![
