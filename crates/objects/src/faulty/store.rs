@@ -130,6 +130,13 @@ impl<O: Objects> FaultyObjects<O> {
         Self { objects, state: Arc::new(Mutex::new(state)) }
     }
 
+    /// Goes on by another plan; calls are still counted from the first one.
+    pub fn set_plan(&self, plan: Plan) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.random = plan.random.map_or(0, |random| random.seed);
+        state.plan = plan;
+    }
+
     /// How many calls were made so far.
     pub fn calls(&self) -> u64 {
         self.state().calls
