@@ -99,6 +99,38 @@ impl<T> Lazy<T> {
     }
 }
 
+/// What of the rows is read. A column that is not read is as if no span had it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Projection {
+    /// Every column, events and links.
+    All,
+    /// What a trace's summary is made of: ids, times, parents, names, kinds, status codes and
+    /// resources.
+    Outline,
+}
+
+/// The columns of spans that [`Projection::Outline`] reads.
+const OUTLINE_COLUMNS: [&str; 10] = [
+    "trace_id",
+    "span_id",
+    "depth",
+    "parent_span_id",
+    "start_unix_nanos",
+    "duration_nanos",
+    "name",
+    "kind",
+    "status_code",
+    "resource",
+];
+
+impl Projection {
+    /// Which of the columns of spans are read.
+    fn columns(self, names: &[&str]) -> Vec<usize> {
+        let is_read = |at: &usize| self == Self::All || OUTLINE_COLUMNS.contains(&names[*at]);
+        (0..names.len()).filter(is_read).collect()
+    }
+}
+
 /// The rows of a trace in one slice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TracePlace {
@@ -169,32 +201,54 @@ impl BlockReader {
     pub fn find_trace(&self, tenant: &Tenant, id: TraceId) -> Result<Vec<Chunk>, ReadError> {
         let Some((number, _)) = self.meta.tenant(tenant) else { return Ok(Vec::new()) };
         let places = self.place(tenant, id)?;
-        places.into_iter().map(|place| self.rows(number, place.slice, place.rows)).collect()
+        let rows = |place: TracePlace| self.rows(number, place.slice, place.rows, Projection::All);
+        places.into_iter().map(rows).collect()
     }
 
     /// All rows of a tenant in a slice.
     pub fn slice(&self, tenant: u32, slice: u32) -> Result<Chunk, ReadError> {
-        let range = self.range(tenant, slice)?;
-        self.rows(tenant, slice, self.within(range)?)
+        self.rows(tenant, slice, self.slice_rows(tenant, slice)?, Projection::All)
+    }
+
+    /// Which rows of a slice are a tenant's.
+    pub fn slice_rows(&self, tenant: u32, slice: u32) -> Result<Range<u32>, ReadError> {
+        self.within(self.range(tenant, slice)?)
     }
 
     /// Rows of a slice, all of them the tenant's, the first of them the first of a trace.
-    pub fn rows(&self, tenant: u32, slice: u32, rows: Range<u32>) -> Result<Chunk, ReadError> {
+    pub fn rows(
+        &self,
+        tenant: u32,
+        slice: u32,
+        rows: Range<u32>,
+        projection: Projection,
+    ) -> Result<Chunk, ReadError> {
         let spans = self.spans()?;
         let meta = *self.slice_meta(slice)?;
         let shared = self.shared(tenant)?;
-        let all: Vec<usize> = (0..spans.file.columns().len()).collect();
         let names = spans.names();
-        let mut columns = spans.file.read(slice as usize, rows.clone(), &all)?;
-        for (name, first) in [("resource", shared.first_resource), ("scope", shared.first_scope)] {
-            if let Values::U32(values) = &mut columns[spans.column(name)?].values {
+        let wanted = projection.columns(&names);
+        let names: Vec<&str> = wanted.iter().map(|at| names[*at]).collect();
+        let mut columns = spans.file.read(slice as usize, rows.clone(), &wanted)?;
+        for (name, column) in names.iter().zip(&mut columns) {
+            let first = match *name {
+                "resource" => shared.first_resource,
+                "scope" => shared.first_scope,
+                _ => continue,
+            };
+            if let Values::U32(values) = &mut column.values {
                 *values = values.iter().map(|row| row.wrapping_sub(first)).collect();
             }
         }
         let first_row = meta.first_row + rows.start;
         let block_rows = first_row..meta.first_row + rows.end;
-        let events = self.side(&self.events, EVENTS, meta.events, &block_rows)?;
-        let links = self.side(&self.links, LINKS, meta.links, &block_rows)?;
+        let (events, links) = match projection {
+            Projection::Outline => (None, None),
+            Projection::All => (
+                self.side(&self.events, EVENTS, meta.events, &block_rows)?,
+                self.side(&self.links, LINKS, meta.links, &block_rows)?,
+            ),
+        };
         let event_names = events.as_ref().map_or(Vec::new(), |read| read.file.names());
         let link_names = links.as_ref().map_or(Vec::new(), |read| read.file.names());
         let n_rows = rows.end - rows.start;
@@ -228,16 +282,30 @@ impl BlockReader {
 
     /// The ids of the traces of a tenant in a slice, in the order of [`BlockReader::traces`].
     pub fn trace_ids(&self, tenant: u32, slice: u32) -> Result<Vec<[u8; 16]>, ReadError> {
+        Ok(self.trace_places(tenant, slice)?.into_iter().map(|(id, _)| id).collect())
+    }
+
+    /// The same ids, which ascend, each with its rows of the slice.
+    pub fn trace_places(
+        &self,
+        tenant: u32,
+        slice: u32,
+    ) -> Result<Vec<([u8; 16], Range<u32>)>, ReadError> {
         let range = self.range(tenant, slice)?;
         let spans = self.spans()?;
         let within = self.within(range)?;
+        let mut next_row = within.start;
         let columns = spans.file.read(slice as usize, within, &[spans.column("trace_id")?])?;
         let Some(Values::Id(ids)) = columns.first().map(|column| &column.values) else {
             return Err(ReadError::Mismatch { file: SPANS, problem: "`trace_id` holds no ids" });
         };
         let (ids, _) = ids.value_data().as_chunks::<16>();
-        let mut traces: Vec<[u8; 16]> = ids.to_vec();
-        traces.dedup();
+        let mut traces = Vec::with_capacity(range.n_traces as usize);
+        for rows in ids.chunk_by(|one, next| one == next) {
+            let first_row = next_row;
+            next_row += rows.len() as u32;
+            traces.push((rows[0], first_row..next_row));
+        }
         if traces.len() != range.n_traces as usize {
             let problem = "it does not have as many traces as the meta says";
             return Err(ReadError::Mismatch { file: SPANS, problem });

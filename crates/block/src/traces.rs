@@ -28,7 +28,7 @@ use suyuan_model::{SpanOutline, Strings, UnixNanosRange};
 use crate::column::{Column, ColumnSpec, Compression, Encoding, Kind, Values};
 use crate::tree::Ordered;
 
-pub use merged::merged;
+pub use merged::{NeedsContent, merged, merged_outlines, standing};
 
 /// OTLP's `STATUS_CODE_ERROR`.
 const STATUS_ERROR: i32 = 2;
