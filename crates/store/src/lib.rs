@@ -36,7 +36,7 @@ mod window;
 
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::registry::Registry;
 use rustix::rand::GetRandomFlags;
@@ -79,6 +79,9 @@ pub struct Options {
     pub seal: SealPolicy,
     pub writer: WriterOptions,
     pub keep: KeepPolicy,
+    /// After how many entries of the catalog a snapshot is due, and how long what it replaces stays.
+    pub catalog_snapshot_every: u64,
+    pub catalog_entry_keep: Duration,
     /// Memory for what is kept of blocks between questions: dictionaries, bloom filters.
     pub read_cache_bytes_max: usize,
 }
@@ -94,9 +97,34 @@ impl Options {
             seal: SealPolicy::default(),
             writer: WriterOptions::default(),
             keep: KeepPolicy::default(),
+            catalog_snapshot_every: suyuan_catalog::Options::SNAPSHOT_EVERY,
+            catalog_entry_keep: suyuan_catalog::Options::ENTRY_KEEP,
             read_cache_bytes_max: 32 << 20,
         }
     }
+}
+
+/// What became blocks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FlushReport {
+    pub blocks: u64,
+    /// Spans in them.
+    pub rows: u64,
+    /// Of all their files.
+    pub bytes: u64,
+    /// Spans that were received more than once and written once.
+    pub duplicates_removed: u64,
+    pub time: Duration,
+}
+
+/// What the catalog names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    pub blocks: u64,
+    /// Spans, those that are hidden and wait for a compaction included.
+    pub rows: u64,
+    /// Of all files.
+    pub bytes: u64,
 }
 
 /// Why the store does not open.
@@ -141,8 +169,8 @@ impl Store {
         let catalog_options = suyuan_catalog::Options {
             shard: 0,
             writer: random_uuid()?,
-            snapshot_every: suyuan_catalog::Options::SNAPSHOT_EVERY,
-            entry_keep: suyuan_catalog::Options::ENTRY_KEEP,
+            snapshot_every: options.catalog_snapshot_every,
+            entry_keep: options.catalog_entry_keep,
         };
         let catalog = Catalog::open(options.objects.clone(), catalog_options)?;
         let owner = catalog.take_over(options.log)?;
@@ -223,20 +251,43 @@ impl Store {
         live.map(|live| live.trace_rows(tenant, id)).sum()
     }
 
-    /// Makes a block of all that was published before, and returns when it exists.
-    pub fn flush(&self) -> Result<(), FlushError> {
+    /// Makes a block of all that was published before, and returns when it exists. The report is
+    /// about all blocks that were made of live data meanwhile.
+    pub fn flush(&self) -> Result<FlushReport, FlushError> {
+        let started_at = Instant::now();
+        let before = self.0.metrics.flushed();
         self.0.sealer.cut_and_wait()?;
         let last_cut = {
             let view = self.0.view();
             view.live.iter().filter_map(|live| live.end()).next_back()
         };
-        let Some(last_cut) = last_cut else { return Ok(()) };
-        self.0.sealer.wait_until_sealed(|| self.sealed_to() >= Some(last_cut))
+        if let Some(last_cut) = last_cut {
+            self.0.sealer.wait_until_sealed(|| self.sealed_to() >= Some(last_cut))?;
+        }
+        let after = self.0.metrics.flushed();
+        Ok(FlushReport {
+            blocks: after.blocks - before.blocks,
+            rows: after.rows - before.rows,
+            bytes: after.bytes - before.bytes,
+            duplicates_removed: after.duplicates_removed - before.duplicates_removed,
+            time: started_at.elapsed(),
+        })
+    }
+
+    /// How many blocks there are and what they hold.
+    pub fn totals(&self) -> Totals {
+        let view = self.0.view();
+        let metas = || view.blocks.values().filter_map(|block| block.meta());
+        Totals {
+            blocks: view.blocks.len() as u64,
+            rows: metas().map(|meta| meta.n_spans()).sum(),
+            bytes: metas().map(|meta| meta.bytes()).sum(),
+        }
     }
 
     /// How long requests shall wait before they are taken, because blocks are written more slowly
     /// than spans arrive.
-    pub fn pressure(&self) -> std::time::Duration {
+    pub fn pressure(&self) -> Duration {
         let n_waiting = self.0.view().live.len() as u32 - 1;
         WAIT_PER_UNSEALED * n_waiting.saturating_sub(UNSEALED_FREE) + self.0.keeper.pressure()
     }
@@ -260,7 +311,7 @@ impl Store {
 /// Windows that may wait for their block without anybody being slowed down.
 const UNSEALED_FREE: u32 = 1;
 /// How much slower each further one makes a request.
-const WAIT_PER_UNSEALED: std::time::Duration = std::time::Duration::from_millis(50);
+const WAIT_PER_UNSEALED: Duration = Duration::from_millis(50);
 
 impl Inner {
     fn view(&self) -> Arc<View> {

@@ -8,6 +8,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::{Registry, Unit};
 use suyuan_block::meta::BlockMeta;
 
+use crate::FlushReport;
 use crate::compaction::CompactionReport;
 use crate::view::View;
 
@@ -205,7 +206,6 @@ impl Metrics {
     }
 
     pub(crate) fn sealed(&self, time: Duration) {
-        self.seals.inc();
         self.seal_seconds.inc_by(time.as_secs_f64());
     }
 
@@ -214,9 +214,21 @@ impl Metrics {
     }
 
     pub(crate) fn block_written(&self, meta: &BlockMeta) {
+        self.seals.inc();
         self.sealed_rows.inc_by(meta.n_spans());
         self.sealed_bytes.inc_by(meta.bytes());
         self.duplicate_rows.inc_by(meta.n_duplicates_removed);
+    }
+
+    /// What has become blocks since the start.
+    pub(crate) fn flushed(&self) -> FlushReport {
+        FlushReport {
+            blocks: self.seals.get(),
+            rows: self.sealed_rows.get(),
+            bytes: self.sealed_bytes.get(),
+            duplicates_removed: self.duplicate_rows.get(),
+            time: Duration::ZERO,
+        }
     }
 
     /// Live data is in a block now.

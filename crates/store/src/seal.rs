@@ -74,10 +74,11 @@ impl Inner {
         };
         match self.catalog.commit(change) {
             Ok(committed) => {
-                self.install(committed.state);
+                // Before anybody can see that the seal is done.
                 if let Some(meta) = &meta {
                     self.metrics.block_written(meta);
                 }
+                self.install(committed.state);
                 Ok(end)
             }
             Err(CommitError::Ignored(ignored @ (Ignored::Fenced { .. } | Ignored::Gap { .. }))) => {

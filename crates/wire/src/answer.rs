@@ -79,6 +79,8 @@ pub struct Pieces {
     plan: Plan,
     shape: Shape,
     encoding: Encoding,
+    /// What is missing, if anything is.
+    missing: Option<String>,
     /// The next span of the plan to be written.
     cursor: usize,
     stage: Stage,
@@ -93,7 +95,8 @@ enum Stage {
 
 /// The answer for a trace; one that nobody knows is a trace without rows.
 pub fn pieces(rows: TraceRows, shape: Shape, encoding: Encoding) -> Pieces {
-    Pieces { plan: Plan::new(rows), shape, encoding, cursor: 0, stage: Stage::Head }
+    let plan = Plan::new(rows);
+    Pieces { plan, shape, encoding, missing: None, cursor: 0, stage: Stage::Head }
 }
 
 impl Iterator for Pieces {
@@ -111,6 +114,11 @@ impl Iterator for Pieces {
 }
 
 impl Pieces {
+    /// The same answer, which says that a part of the trace is missing, and why. Only v2 can.
+    pub fn without(self, missing: String) -> Self {
+        Self { missing: Some(missing), ..self }
+    }
+
     /// Whether the last piece has been handed out.
     pub fn is_done(&self) -> bool {
         self.stage == Stage::Done
@@ -130,6 +138,9 @@ impl Pieces {
         if self.cursor == self.plan.n_spans() {
             if self.shape == Shape::TraceById {
                 protobuf::append_empty_metrics(&mut piece);
+                if let Some(missing) = &self.missing {
+                    protobuf::append_partial(&mut piece, missing);
+                }
             }
             self.stage = Stage::Done;
         }
@@ -160,7 +171,7 @@ impl Pieces {
         let is_first = self.stage == Stage::Head;
         if is_first && self.plan.n_spans() == 0 {
             self.stage = Stage::Done;
-            return json::empty(self.shape).to_vec();
+            return json::empty(self.shape, self.missing.as_deref());
         }
         let head = if is_first { json::head(self.shape) } else { b"," };
         self.stage = Stage::Groups;
@@ -170,7 +181,7 @@ impl Pieces {
         }
         let mut piece = sink.into_bytes();
         if self.cursor == self.plan.n_spans() {
-            piece.extend_from_slice(json::tail(self.shape));
+            piece.extend_from_slice(&json::tail(self.shape, self.missing.as_deref()));
             self.stage = Stage::Done;
         }
         piece

@@ -15,10 +15,10 @@ use super::{Shape, Sink};
 use crate::protobuf::{Malformed, Reader};
 
 /// The whole answer for a trace that nobody knows.
-pub(super) fn empty(shape: Shape) -> &'static [u8] {
+pub(super) fn empty(shape: Shape, missing: Option<&str>) -> Vec<u8> {
     match shape {
-        Shape::Trace => b"{}",
-        Shape::TraceById => br#"{"trace":{},"metrics":{}}"#,
+        Shape::Trace => b"{}".to_vec(),
+        Shape::TraceById => closed(br#"{"trace":{},"metrics":{}"#, missing),
     }
 }
 
@@ -31,11 +31,22 @@ pub(super) fn head(shape: Shape) -> &'static [u8] {
 }
 
 /// Everything behind the last one.
-pub(super) fn tail(shape: Shape) -> &'static [u8] {
+pub(super) fn tail(shape: Shape, missing: Option<&str>) -> Vec<u8> {
     match shape {
-        Shape::Trace => b"]}",
-        Shape::TraceById => br#"]},"metrics":{}}"#,
+        Shape::Trace => b"]}".to_vec(),
+        Shape::TraceById => closed(br#"]},"metrics":{}"#, missing),
     }
+}
+
+/// The end of a v2 answer, which says what is missing.
+fn closed(text: &[u8], missing: Option<&str>) -> Vec<u8> {
+    let Some(missing) = missing else { return [text, b"}"].concat() };
+    let head = [text, br#","status":"PARTIAL","message":"#].concat();
+    let mut json = JsonWriter::begin(&head);
+    json.text(missing);
+    let mut bytes = json.into_bytes();
+    bytes.push(b'}');
+    bytes
 }
 
 pub(super) struct JsonSink {

@@ -28,6 +28,14 @@ pub(super) fn append_empty_metrics(message: &mut Vec<u8>) {
     message.extend_from_slice(&[2 << 3 | 2, 0]);
 }
 
+/// `TraceByIDResponse.status` and `message`: a part of the trace is missing.
+pub(super) fn append_partial(message: &mut Vec<u8>, missing: &str) {
+    const PARTIAL: u8 = 1;
+    message.extend_from_slice(&[3 << 3, PARTIAL, 4 << 3 | 2]);
+    append_varint(message, missing.len() as u64);
+    message.extend_from_slice(missing.as_bytes());
+}
+
 /// A `ResourceSpans` without its spans.
 pub(super) fn resource_fields(chunk: &Chunk, row: u32) -> Vec<u8> {
     let resources = &chunk.resources;

@@ -60,6 +60,11 @@ struct TraceByIdResponse {
     trace: Option<TracesData>,
     #[prost(message, optional, tag = "2")]
     metrics: Option<()>,
+    /// 1: `PARTIAL`.
+    #[prost(int32, tag = "3")]
+    status: i32,
+    #[prost(string, tag = "4")]
+    message: String,
 }
 
 fn decoded_by_id(rows: &TraceRows) -> TraceByIdResponse {
@@ -222,8 +227,36 @@ fn v1_says_batches_and_an_unknown_trace_is_empty() {
     assert_eq!(json_of(&nothing, Shape::Trace), "{}");
     assert_eq!(json_of(&nothing, Shape::TraceById), r#"{"trace":{},"metrics":{}}"#);
     assert_eq!(bytes_of(&nothing, Shape::Trace, Encoding::Protobuf), b"");
-    let empty = TraceByIdResponse { trace: Some(TracesData::default()), metrics: Some(()) };
+    let empty = TraceByIdResponse {
+        trace: Some(TracesData::default()),
+        metrics: Some(()),
+        ..TraceByIdResponse::default()
+    };
     assert_eq!(decoded_by_id(&nothing), empty);
+}
+
+#[test]
+fn v2_says_what_is_missing() {
+    let missing = || "a \"block\" is damaged".to_owned();
+    let rows = rows_of(&[vec![service("mall", vec![span(1, 10)])]]);
+    let partial = |rows: &TraceRows, shape, encoding| {
+        let pieces = pieces(rows.clone(), shape, encoding).without(missing());
+        pieces.collect::<Vec<_>>().concat()
+    };
+    let json = partial(&rows, Shape::TraceById, Encoding::Json);
+    let end = br#"]}]},"metrics":{},"status":"PARTIAL","message":"a \"block\" is damaged"}"#;
+    assert!(json.ends_with(end), "{}", String::from_utf8_lossy(&json));
+    let nothing = partial(&TraceRows::default(), Shape::TraceById, Encoding::Json);
+    let expected =
+        br#"{"trace":{},"metrics":{},"status":"PARTIAL","message":"a \"block\" is damaged"}"#;
+    assert_eq!(nothing, expected);
+
+    let protobuf = partial(&rows, Shape::TraceById, Encoding::Protobuf);
+    let read = TraceByIdResponse::decode(&*protobuf).expect("a well-formed answer");
+    assert_eq!((read.status, read.message), (1, missing()));
+    assert_eq!(read.trace, decoded_by_id(&rows).trace);
+    let v1 = partial(&rows, Shape::Trace, Encoding::Protobuf);
+    assert_eq!(v1, bytes_of(&rows, Shape::Trace, Encoding::Protobuf), "v1 has no place for it");
 }
 
 #[test]
