@@ -51,8 +51,8 @@ const RECORD_HEADER_BYTES_MAX: u64 = 16 << 20;
 /// Lets a full disk still take a segment header.
 const LOG_RESERVE_BYTES: u64 = 1 << 20;
 /// What is neither requests in flight nor live tables: the program, its stacks, tables being
-/// filled, the index of traces, answers.
-const OTHER_MEMORY_BYTES: u64 = 192 << 20;
+/// filled, the index of traces, the slice of a block that is being written, caches, answers.
+const OTHER_MEMORY_BYTES: u64 = 256 << 20;
 const LIVE_MEMORY_BYTES_MIN: u64 = 16 << 20;
 /// Parts of a block on their way to a bucket.
 const S3_PARTS_BYTES: u64 = 32 << 20;
