@@ -309,3 +309,6 @@ fn is_final(error: &MergeError) -> bool {
         MergeError::Block(_) | MergeError::Random(_) | MergeError::Stopping => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

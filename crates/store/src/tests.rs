@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+pub(crate) mod driver;
+
 use suyuan_model::{
     AttributeOwner, Chunk, EventHead, LinkHead, SpanHead, TableBuilder, UnixNanosRange, ValueRef,
 };
