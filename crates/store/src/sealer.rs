@@ -11,9 +11,9 @@ use std::time::{Duration, Instant};
 
 use suyuan_wal::Position;
 
-use crate::Inner;
 use crate::live::Live;
 use crate::seal::SealError;
+use crate::{Inner, Store};
 
 /// When live data becomes a block: at the first of these.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -90,6 +90,23 @@ enum Step {
     Seal(Arc<Live>),
     RequestCut,
     Wait(Option<Duration>),
+}
+
+impl Store {
+    /// Does once what the thread does again and again: for tests and for who has no thread. Returns
+    /// up to where the log is in blocks now; `None`: nothing waited.
+    #[doc(hidden)]
+    pub fn seal_once(&self) -> Result<Option<Position>, FlushError> {
+        let inner = &self.0;
+        let view = inner.view();
+        let Some(live) = view.live.first().filter(|live| live.end().is_some()) else {
+            return Ok(None);
+        };
+        inner.seal(live).map(Some).map_err(|error| match error {
+            SealError::Fenced(why) => FlushError::Fenced(why),
+            error => FlushError::Failing(error.to_string()),
+        })
+    }
 }
 
 impl Sealer {
