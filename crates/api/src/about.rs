@@ -23,6 +23,8 @@ GET /api/echo               answers `echo`
 GET /api/status/buildinfo   versions, as JSON
 GET /ready                  200 when questions are answered, 503 before
 GET /metrics                counters, for Prometheus
+POST /api/admin/flush       makes a block of live data; with ?compact=true merges blocks too
+POST /api/admin/erase       ?trace=ID or ?tenant=all: takes it out of every answer
 GET /status                 everything below on one page
 GET /status/version
 GET /status/services
@@ -57,7 +59,7 @@ pub(crate) async fn build_info(State(state): State<ApiState>) -> Response {
 }
 
 pub(crate) async fn ready(State(state): State<ApiState>) -> Response {
-    match state.readiness.reason() {
+    match state.unready_because() {
         None => plain_text(StatusCode::OK, "ready\n"),
         Some(reason) => plain_text(StatusCode::SERVICE_UNAVAILABLE, format!("{reason}\n")),
     }
@@ -113,12 +115,19 @@ fn status_text(page: &str, state: &ApiState) -> Option<String> {
             format!("suyuan {version} (revision {revision}), API of Tempo {TEMPO_VERSION}\n")
         }
         "services" => {
-            let answers = state.readiness.reason().unwrap_or_else(|| "running".to_owned());
+            let answers = state.unready_because().unwrap_or_else(|| "running".to_owned());
             let tenancy = match state.options.tenancy {
                 Tenancy::Off => "off",
                 Tenancy::On => "by X-Scope-OrgID",
             };
-            format!("api: {answers}\nlive spans: {}\ntenants: {tenancy}\n", state.store.n_rows())
+            let totals = state.store.totals();
+            format!(
+                "api: {answers}\nlive spans: {}\nblocks: {}, {} spans, {} bytes\ntenants: {tenancy}\n",
+                state.store.n_rows(),
+                totals.blocks,
+                totals.rows,
+                totals.bytes
+            )
         }
         "endpoints" => ENDPOINTS.to_owned(),
         "config" => state.configuration.to_string(),
@@ -144,5 +153,8 @@ pub(crate) async fn not_found(uri: Uri) -> Response {
 }
 
 pub(crate) async fn method_not_allowed() -> Response {
-    plain_text(StatusCode::METHOD_NOT_ALLOWED, "this path is read with GET\n")
+    plain_text(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "not with this method: / says which path takes what\n",
+    )
 }

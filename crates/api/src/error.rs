@@ -5,7 +5,7 @@ use http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use http::{HeaderValue, StatusCode};
 use suyuan_ids::IdError;
 use suyuan_model::TenantError;
-use suyuan_store::{FindError, FlushError};
+use suyuan_store::{CompactError, EraseError, FindError, FlushError};
 
 /// How long a client should wait for a server that is replaying its log, or busy.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
@@ -42,8 +42,20 @@ pub(crate) enum ApiError {
     TimedOut { seconds: f64 },
     #[error("the trace cannot be read: {0}")]
     Find(#[from] FindError),
+    #[error("nothing of the trace was found, and a part of the store cannot be read: {0}")]
+    Incomplete(String),
     #[error(transparent)]
     Flush(#[from] FlushError),
+    #[error("flushed, and then: {0}")]
+    Compact(#[from] CompactError),
+    #[error(transparent)]
+    Erase(#[from] EraseError),
+    #[error("flush takes one parameter: compact=true or compact=false")]
+    FlushParameter,
+    #[error("say what to erase: trace=<id>, or tenant=all for all traces of the tenant")]
+    EraseParameter,
+    #[error("one org id at a time can be erased")]
+    EraseTenants,
     #[error("internal error; the server's log says more")]
     Internal,
 }
@@ -52,10 +64,14 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::NoTenant => StatusCode::UNAUTHORIZED,
-            Self::NotReady(_) | Self::Flush(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotReady(_) | Self::Flush(_) | Self::Compact(_) | Self::Erase(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
             Self::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::Find(_) | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Find(_) | Self::Incomplete(_) | Self::Internal => {
+                StatusCode::INTERNAL_SERVER_ERROR
+            }
             _ => StatusCode::BAD_REQUEST,
         }
     }

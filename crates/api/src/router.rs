@@ -24,6 +24,7 @@ pub fn router(state: ApiState) -> Router {
         .route("/api/traces/{id}", get(trace_by_id::v1))
         .route("/api/v2/traces/{id}", get(trace_by_id::v2))
         .route("/api/admin/flush", post(admin::flush))
+        .route("/api/admin/erase", post(admin::erase))
         .route("/api/echo", get(about::echo))
         .route("/api/status/buildinfo", get(about::build_info))
         .route("/ready", get(about::ready))

@@ -44,6 +44,8 @@ impl Default for Options {
     }
 }
 
+const TAKEN_OVER: &str = "another server has taken over the log, so this one must be stopped";
+
 /// Which build this is.
 #[derive(Clone, Debug, Default)]
 pub struct BuildInfo {
@@ -133,6 +135,12 @@ pub struct ApiState {
 }
 
 impl ApiState {
+    /// Why `/ready` says no. A server whose log belongs to another one must not get requests.
+    pub(crate) fn unready_because(&self) -> Option<String> {
+        let fenced = || self.store.fenced().map(|why| format!("not ready: {TAKEN_OVER}: {why}"));
+        self.readiness.reason().or_else(fenced)
+    }
+
     /// `registry`: everything that `/metrics` shows, `metrics` included. `configuration`: what
     /// `/status/config` shows, without secrets.
     pub fn new(

@@ -9,17 +9,19 @@ use http_body_util::BodyExt;
 use prometheus_client::registry::Registry;
 use suyuan_model::{AttributeOwner, Publication, SpanHead, TableBuilder, Tenant, UnixNanosRange};
 use suyuan_objects::faulty::MemoryObjects;
-use suyuan_store::Store;
+use suyuan_store::{CompactionStart, RetentionPolicy, Store};
 use suyuan_wal::Uuid;
 use tower::ServiceExt;
 
 use super::*;
 
+mod admin;
 mod connections;
 mod large;
 mod lookup;
 mod pages;
 
+const LOG: Uuid = Uuid([1; 16]);
 const ID: &str = "000000000000000000000000000000ab";
 
 /// A server without a network.
@@ -27,6 +29,7 @@ struct Server {
     router: axum::Router,
     state: ApiState,
     store: Store,
+    objects: Arc<MemoryObjects>,
     readiness: Readiness,
     _directory: tempfile::TempDir,
 }
@@ -46,8 +49,11 @@ impl Server {
         let directory = tempfile::tempdir().expect("a directory");
         let objects = Arc::new(MemoryObjects::new());
         let live_directory = directory.path().join("live");
-        let store = Store::open(suyuan_store::Options::new(live_directory, objects, Uuid([1; 16])))
-            .expect("an empty store");
+        let mut store_options = suyuan_store::Options::new(live_directory, objects.clone(), LOG);
+        // Everything here was received in 1970.
+        store_options.keep.retention = RetentionPolicy::keep_all();
+        store_options.keep.compaction.start = CompactionStart::OnRequest;
+        let store = Store::open(store_options).expect("an empty store");
         let readiness = Readiness::not_yet("replaying the log");
         readiness.set_ready();
         let metrics = Metrics::default();
@@ -64,21 +70,26 @@ impl Server {
             options,
         );
         let router = router(state.clone());
-        Self { router, state, store, readiness, _directory: directory }
+        Self { router, state, store, objects, readiness, _directory: directory }
     }
 
     /// Makes one span visible for each name; the first is the parent of the others.
     fn publish(&self, tenant: &Tenant, chunk_number: u32, names: &[&str]) {
+        self.publish_spans(tenant, chunk_number, first_span_id(tenant, chunk_number), names);
+    }
+
+    /// As above, in spans whose ids begin with `first_id`.
+    fn publish_spans(&self, tenant: &Tenant, chunk_number: u32, first_id: u64, names: &[&str]) {
         let mut table = TableBuilder::default();
         table.push_string(AttributeOwner::Resource, b"service.name", b"mall");
         table.finish_resource(b"mall", b"", 0, b"");
         table.finish_scope(b"", b"", b"", b"", 0);
         for (n, name) in names.iter().enumerate() {
-            let span_id = first_span_id(tenant, chunk_number) + n as u64;
+            let span_id = first_id + n as u64;
             table.finish_span(&SpanHead {
                 trace_id: 0xabu128.to_be_bytes(),
                 span_id,
-                parent_span_id: (n > 0).then_some(first_span_id(tenant, chunk_number)),
+                parent_span_id: (n > 0).then_some(first_id),
                 start_unix_nanos: 1_000 + n as i64,
                 end_unix_nanos: 2_000,
                 name: name.as_bytes(),

@@ -14,7 +14,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use suyuan_ids::{IdError, TraceId};
 use suyuan_model::Tenant;
 use suyuan_query::Lookup;
-use suyuan_store::Store;
+use suyuan_store::{Skipped, Store};
 use suyuan_wire::answer::{Encoding, Shape, pieces};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
@@ -31,6 +31,11 @@ const SPANS_HEADER: HeaderName = HeaderName::from_static("x-suyuan-spans");
 const SOURCES_HEADER: HeaderName = HeaderName::from_static("x-suyuan-sources");
 /// How many rows were left out because they repeat others.
 const DUPLICATES_HEADER: HeaderName = HeaderName::from_static("x-suyuan-duplicates");
+/// Which blocks could not be read, and why; not there if all could.
+const INCOMPLETE_HEADER: HeaderName = HeaderName::from_static("x-suyuan-incomplete");
+/// Blocks that are named one by one.
+const SKIPPED_NAMED_MAX: usize = 8;
+const INCOMPLETE_BYTES_MAX: usize = 1_024;
 
 type QueryPairs = Query<Vec<(String, String)>>;
 
@@ -163,6 +168,8 @@ struct Answer {
     n_spans: usize,
     n_sources: usize,
     n_duplicates: usize,
+    /// What is missing, if anything is.
+    missing: Option<String>,
     body: Begun,
 }
 
@@ -174,13 +181,22 @@ impl Answer {
             None => Lookup::default(),
         };
         let n_spans = lookup.rows.n_spans();
-        let pieces = pieces(lookup.rows, question.shape, question.encoding);
+        let missing = missing(&lookup.skipped);
+        if n_spans == 0
+            && let Some(missing) = missing
+        {
+            return Err(ApiError::Incomplete(missing));
+        }
+        let mut pieces = pieces(lookup.rows, question.shape, question.encoding);
+        if let Some(missing) = &missing {
+            pieces = pieces.without(missing.clone());
+        }
         let body = answer_body::begin(pieces, question.compression).map_err(|error| {
             tracing::error!(%error, "an answer cannot be compressed");
             ApiError::Internal
         })?;
         let (n_sources, n_duplicates) = (lookup.n_sources, lookup.n_duplicates);
-        Ok(Self { n_spans, n_sources, n_duplicates, body })
+        Ok(Self { n_spans, n_sources, n_duplicates, missing, body })
     }
 
     fn into_response(
@@ -198,9 +214,34 @@ impl Answer {
         headers.insert(SPANS_HEADER, self.n_spans.into());
         headers.insert(SOURCES_HEADER, self.n_sources.into());
         headers.insert(DUPLICATES_HEADER, self.n_duplicates.into());
+        if let Some(missing) = &self.missing {
+            headers.insert(INCOMPLETE_HEADER, header_text(missing));
+        }
         headers.insert(VARY, HeaderValue::from_static("accept, accept-encoding"));
         Ok(response)
     }
+}
+
+/// The blocks that were left out, for people.
+fn missing(skipped: &[Skipped]) -> Option<String> {
+    if skipped.is_empty() {
+        return None;
+    }
+    let named = skipped.iter().take(SKIPPED_NAMED_MAX);
+    let mut named: Vec<String> =
+        named.map(|skipped| format!("block {}: {}", skipped.block, skipped.reason)).collect();
+    if skipped.len() > SKIPPED_NAMED_MAX {
+        named.push(format!("and {} more", skipped.len() - SKIPPED_NAMED_MAX));
+    }
+    Some(named.join("; "))
+}
+
+/// As much of a text as a header can say.
+fn header_text(text: &str) -> HeaderValue {
+    let bytes: Vec<u8> = (text.bytes().take(INCOMPLETE_BYTES_MAX))
+        .map(|byte| if matches!(byte, b' '..=b'~') { byte } else { b'?' })
+        .collect();
+    HeaderValue::from_bytes(&bytes).expect("printable ASCII can stand in a header")
 }
 
 fn with_body(begun: Begun, encoding: Encoding, state: &ApiState) -> Result<Response, ApiError> {

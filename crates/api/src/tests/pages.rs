@@ -59,11 +59,12 @@ async fn status_pages() {
     check(
         "/status/services",
         expect![[r#"
-        200 text/plain; charset=utf-8
-        api: running
-        live spans: 0
-        tenants: off
-    "#]],
+            200 text/plain; charset=utf-8
+            api: running
+            live spans: 0
+            blocks: 0, 0 spans, 0 bytes
+            tenants: off
+        "#]],
     )
     .await;
     check(
@@ -121,7 +122,7 @@ async fn errors_are_plain_text_with_a_hint() {
     assert_eq!(answer.header("allow"), "GET,HEAD");
     expect![[r#"
         405 text/plain; charset=utf-8
-        this path is read with GET
+        not with this method: / says which path takes what
     "#]]
     .assert_eq(&answer.drawn());
 }
