@@ -147,8 +147,16 @@ fn first_sharing<E>(
     policy: &CompactionPolicy,
     mut shared_traces: impl FnMut(usize, usize) -> Result<u64, E>,
 ) -> Result<Option<Vec<usize>>, E> {
+    // Small blocks become one soon enough, four at a time; two at a time each row would be written
+    // two or three times until they are large. Who asks for a compaction does not want to wait.
+    let waits = |block: &Candidate| {
+        policy.start == CompactionStart::ByItself && block.n_rows < policy.small_rows_max
+    };
     let mut shares_many = |one: usize, other: usize| -> Result<bool, E> {
         let (one_block, other_block) = (&candidates[one], &candidates[other]);
+        if waits(one_block) || waits(other_block) {
+            return Ok(false);
+        }
         if gap_nanos(one_block.received, other_block.received) > policy.trace_horizon.as_nanos() {
             return Ok(false);
         }
