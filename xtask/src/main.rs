@@ -3,6 +3,7 @@
 //! In: the command line. Out: findings on standard output and an exit code. Each task stands in
 //! a file of its own; this one only chooses among them.
 
+mod bench;
 mod tidy;
 
 use std::io::Write as _;
@@ -17,6 +18,7 @@ Usage: cargo xtask <task>
 Tasks:
   tidy           check the rules of docs/STYLE.md that a machine can check
   tidy --bless   first write what tidy keeps: the hashes in docs/formats, the ratchet (downwards)
+  bench          measure what a span costs (`cargo xtask bench --help`)
 ";
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -25,6 +27,11 @@ fn main() -> anyhow::Result<ExitCode> {
     match words.as_slice() {
         ["tidy"] => tidy::run(&root(), tidy::Mode::Check),
         ["tidy", "--bless"] => tidy::run(&root(), tidy::Mode::Bless),
+        ["bench", "--help" | "-h"] => {
+            std::io::stdout().write_all(bench::HELP.as_bytes())?;
+            Ok(ExitCode::SUCCESS)
+        }
+        ["bench", options @ ..] => bench::run(&root(), options),
         ["--help" | "-h" | "help"] => {
             std::io::stdout().write_all(HELP.as_bytes())?;
             Ok(ExitCode::SUCCESS)
