@@ -49,12 +49,14 @@ impl Block {
             // All that a compaction reads was received before it; what it knew of is left out.
             return number > meta.content_seq;
         }
+        let is_early = meta.received_unix_nanos.max < tombstone.ingested_before_unix_nanos;
         let is_before = |range: &LogRange| {
-            (tombstone.before.iter()).any(|(log, before)| *log == range.log && range.to <= *before)
+            let named = tombstone.before.iter().find(|(log, _)| *log == range.log);
+            // Where the log says what came before, clocks are not asked.
+            named.map_or(is_early, |(_, before)| range.to <= *before)
         };
-        self.added < number
-            || meta.received_unix_nanos.max < tombstone.ingested_before_unix_nanos
-            || !meta.log_ranges.is_empty() && meta.log_ranges.iter().all(is_before)
+        let is_all_before = meta.log_ranges.iter().all(is_before);
+        self.added < number || is_all_before && (is_early || !meta.log_ranges.is_empty())
     }
 
     /// Why it is not served.

@@ -21,7 +21,7 @@ use suyuan_wal::Uuid;
 
 use self::gone::Gone;
 use self::merge::{MergePlan, Output, log_ranges};
-use self::policy::{Candidate, choose, n_small};
+use self::policy::{Candidate, choose, n_waiting};
 use self::sources::Input;
 use crate::blocks::{Block, BlockError};
 use crate::keeper::{KeepError, Work};
@@ -140,7 +140,7 @@ impl Inner {
             }
             blocks.push(block);
         }
-        self.keeper.set_small_blocks(n_small(&candidates, policy));
+        self.keeper.set_waiting_blocks(n_waiting(&candidates, policy));
         let sharing = &mut work.sharing;
         let chosen = choose(&candidates, policy, |one, other| {
             let is_smaller = candidates[one].n_rows <= candidates[other].n_rows;

@@ -47,15 +47,11 @@ impl Store {
         let view = inner.view();
         let log = inner.options.log;
         let own_end = view.open_live().begin();
-        let others = view.state.logs.iter().filter(|(other, _)| **other != log);
-        let mut before: Vec<_> =
-            others.filter_map(|(other, state)| Some((*other, state.to?))).collect();
-        before.push((log, own_end));
-        before.sort_unstable_by_key(|(log, _)| *log);
         let tombstone = Tombstone {
             tenant: tenant.clone(),
             trace,
-            before,
+            // Of other logs the blocks there are now, and those wholly received before.
+            before: vec![(log, own_end)],
             ingested_before_unix_nanos: now_unix_nanos(),
         };
         let mut report = EraseReport::default();
@@ -91,3 +87,6 @@ impl Store {
         cuts
     }
 }
+
+#[cfg(test)]
+mod tests;

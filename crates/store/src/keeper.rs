@@ -88,10 +88,10 @@ const RETRY_MAX: Duration = Duration::from_secs(60);
 const CLEAN_INTERVAL: Duration = Duration::from_secs(60);
 /// What this thread adds to its niceness.
 const NICENESS: i32 = 10;
-/// Small blocks that may wait without anybody being slowed down.
-const SMALL_BLOCKS_FREE: u64 = 64;
+/// Blocks too many that may wait for their compaction without anybody being slowed down.
+const WAITING_BLOCKS_FREE: u64 = 64;
 /// How much slower each further one makes a request, and all of them together at most.
-const WAIT_PER_SMALL_BLOCK: Duration = Duration::from_millis(2);
+const WAIT_PER_BLOCK: Duration = Duration::from_millis(2);
 const WAIT_MAX: Duration = Duration::from_secs(1);
 
 /// What the thread and its callers share.
@@ -102,7 +102,7 @@ pub(crate) struct Keeper {
     thread: Mutex<Option<JoinHandle<()>>>,
     /// One compaction, removal or deletion at a time, whoever asks for it.
     work: Mutex<Work>,
-    small_blocks: AtomicU64,
+    waiting_blocks: AtomicU64,
 }
 
 #[derive(Default)]
@@ -197,14 +197,14 @@ impl Keeper {
         self.state().is_stopping
     }
 
-    pub(crate) fn set_small_blocks(&self, n: u64) {
-        self.small_blocks.store(n, Relaxed);
+    pub(crate) fn set_waiting_blocks(&self, n: u64) {
+        self.waiting_blocks.store(n, Relaxed);
     }
 
-    /// How long requests shall wait because blocks become more than can be made fewer.
+    /// How long requests shall wait because blocks become more, faster than they are made fewer.
     pub(crate) fn pressure(&self) -> Duration {
-        let n = self.small_blocks.load(Relaxed).saturating_sub(SMALL_BLOCKS_FREE);
-        WAIT_PER_SMALL_BLOCK.saturating_mul(u32::try_from(n).unwrap_or(u32::MAX)).min(WAIT_MAX)
+        let n = self.waiting_blocks.load(Relaxed).saturating_sub(WAITING_BLOCKS_FREE);
+        WAIT_PER_BLOCK.saturating_mul(u32::try_from(n).unwrap_or(u32::MAX)).min(WAIT_MAX)
     }
 
     fn run(&self, inner: &Weak<Inner>) {
@@ -315,3 +315,6 @@ impl Inner {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -112,3 +112,6 @@ pub(crate) fn expired_rows(expired: &Expired, block: Uuid, meta: &BlockMeta) -> 
         .map(|tenant| tenant.n_spans())
         .sum()
 }
+
+#[cfg(test)]
+mod tests;

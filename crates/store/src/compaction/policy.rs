@@ -98,17 +98,25 @@ pub(crate) fn choose<E>(
     if let Some(dead) = first_dead(candidates, policy) {
         return Ok(Some(vec![dead]));
     }
-    let mut in_time: Vec<usize> = (0..candidates.len()).collect();
-    in_time.sort_by_key(|place| (candidates[*place].received.min, candidates[*place].id));
-    if let Some(small) = first_small_run(candidates, &in_time, policy) {
-        return Ok(Some(small));
+    let small = small_in_time(candidates, policy);
+    let mut starts = 0..small.len();
+    if let Some(run) = starts.find_map(|at| small_run(candidates, &small[at..], policy)) {
+        return Ok(Some(run));
     }
-    first_sharing(candidates, &in_time, policy, shared_traces)
+    first_sharing(candidates, &in_time(candidates), policy, shared_traces)
 }
 
-/// How many blocks wait to become fewer.
-pub(crate) fn n_small(candidates: &[Candidate], policy: &CompactionPolicy) -> u64 {
-    candidates.iter().filter(|block| block.n_rows < policy.small_rows_max).count() as u64
+/// How many blocks fewer there would be if all small ones that may become one were so by now.
+pub(crate) fn n_waiting(candidates: &[Candidate], policy: &CompactionPolicy) -> u64 {
+    let small = small_in_time(candidates, policy);
+    let mut n_waiting = 0;
+    let mut rest = &small[..];
+    while !rest.is_empty() {
+        let n_blocks = small_run(candidates, rest, policy).map_or(1, |run| run.len());
+        n_waiting += n_blocks as u64 - 1;
+        rest = &rest[n_blocks..];
+    }
+    n_waiting
 }
 
 fn first_dead(candidates: &[Candidate], policy: &CompactionPolicy) -> Option<usize> {
@@ -118,26 +126,34 @@ fn first_dead(candidates: &[Candidate], policy: &CompactionPolicy) -> Option<usi
     })
 }
 
-/// Small blocks of one size that follow each other; the oldest such run, as long as it may be.
-fn first_small_run(
+/// Small blocks by when their spans were received.
+fn small_in_time(candidates: &[Candidate], policy: &CompactionPolicy) -> Vec<usize> {
+    let is_small = |place: &usize| candidates[*place].n_rows < policy.small_rows_max;
+    in_time(candidates).into_iter().filter(is_small).collect()
+}
+
+fn in_time(candidates: &[Candidate]) -> Vec<usize> {
+    let mut in_time: Vec<usize> = (0..candidates.len()).collect();
+    in_time.sort_by_key(|place| (candidates[*place].received.min, candidates[*place].id));
+    in_time
+}
+
+/// Small blocks of one size at the beginning of those that follow each other, if they are enough.
+fn small_run(
     candidates: &[Candidate],
-    in_time: &[usize],
+    small: &[usize],
     policy: &CompactionPolicy,
 ) -> Option<Vec<usize>> {
-    let is_small = |place: &usize| candidates[*place].n_rows < policy.small_rows_max;
-    let small: Vec<usize> = in_time.iter().copied().filter(is_small).collect();
-    (0..small.len()).find_map(|start| {
-        let mut run = Set::default();
-        for place in &small[start..] {
-            if !run.takes(candidates, *place, policy)
-                || run.received_nanos(candidates, *place) > policy.time_max.as_nanos()
-            {
-                break;
-            }
-            run.add(candidates, *place);
+    let mut run = Set::default();
+    for place in small {
+        if !run.takes(candidates, *place, policy)
+            || run.received_nanos(candidates, *place) > policy.time_max.as_nanos()
+        {
+            break;
         }
-        (run.places.len() >= policy.small_blocks_min.max(2)).then_some(run.places)
-    })
+        run.add(candidates, *place);
+    }
+    (run.places.len() >= policy.small_blocks_min.max(2)).then_some(run.places)
 }
 
 /// Blocks that share many traces, as many of them as may become one.

@@ -4,14 +4,18 @@
 //! equal (trace, span id, kind, start) the one that ends last.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, Weak};
 
+use bytes::Bytes;
 use suyuan_ids::TraceId;
 use suyuan_model::{
     AttributeOwner, Chunk, EventHead, LinkHead, Publication, SpanHead, TableBuilder, Tenant,
     UnixNanosRange,
 };
 use suyuan_objects::faulty::MemoryObjects;
+use suyuan_objects::{Created, ObjectError, ObjectInfo, ObjectWriter, Objects};
 use suyuan_wal::{Position, Uuid};
 
 use crate::{
@@ -50,6 +54,66 @@ pub(crate) struct Driver {
     received_unix_nanos: u64,
     _folder: tempfile::TempDir,
     log_id: Uuid,
+    gate: Option<Arc<Gate>>,
+}
+
+/// An object store that may refuse the files of blocks.
+struct Gate {
+    objects: MemoryObjects,
+    is_shut: AtomicBool,
+}
+
+impl Gate {
+    fn check(&self, path: &str) -> Result<(), ObjectError> {
+        if !self.is_shut.load(Relaxed) || !path.starts_with("blocks/") {
+            return Ok(());
+        }
+        Err(ObjectError::Failed { action: "write", path: path.to_owned(), source: "shut".into() })
+    }
+}
+
+impl Objects for Gate {
+    fn put(&self, path: &str, bytes: Bytes) -> Result<(), ObjectError> {
+        self.check(path)?;
+        self.objects.put(path, bytes)
+    }
+
+    fn create(&self, path: &str, bytes: Bytes) -> Result<Created, ObjectError> {
+        self.objects.create(path, bytes)
+    }
+
+    fn writer(&self, path: &str) -> Result<Box<dyn ObjectWriter>, ObjectError> {
+        self.check(path)?;
+        self.objects.writer(path)
+    }
+
+    fn get(&self, path: &str) -> Result<Option<Bytes>, ObjectError> {
+        self.objects.get(path)
+    }
+
+    fn get_ranges(&self, path: &str, ranges: &[Range<u64>]) -> Result<Vec<Bytes>, ObjectError> {
+        self.objects.get_ranges(path, ranges)
+    }
+
+    fn head(&self, path: &str) -> Result<Option<ObjectInfo>, ObjectError> {
+        self.objects.head(path)
+    }
+
+    fn list(&self, folder: &str) -> Result<Vec<ObjectInfo>, ObjectError> {
+        self.objects.list(folder)
+    }
+
+    fn delete(&self, path: &str) -> Result<(), ObjectError> {
+        self.objects.delete(path)
+    }
+
+    fn delete_folder(&self, folder: &str) -> Result<(), ObjectError> {
+        self.objects.delete_folder(folder)
+    }
+
+    fn now_unix_nanos(&self) -> Result<u64, ObjectError> {
+        self.objects.now_unix_nanos()
+    }
 }
 
 /// Ends live data where it is told to.
@@ -103,14 +167,22 @@ impl Driver {
     }
 
     pub(crate) fn on(objects: MemoryObjects, log: u8, keep: KeepPolicy) -> Self {
-        let shared = Arc::new(objects.clone());
-        Self::over(objects, shared, log, keep)
+        let gate = Arc::new(Gate { objects: objects.clone(), is_shut: AtomicBool::new(false) });
+        let mut driver = Self::over(objects, gate.clone(), log, keep);
+        driver.gate = Some(gate);
+        driver
+    }
+
+    /// From now on the object store takes no blocks, but entries of the catalog.
+    pub(crate) fn pause_seals(&self) {
+        let gate = self.gate.as_ref().expect("a store with a gate");
+        gate.is_shut.store(true, Relaxed);
     }
 
     /// `shown`: the store that is looked at; the other one is what the program sees of it.
     pub(crate) fn over(
         shown: MemoryObjects,
-        seen: Arc<dyn suyuan_objects::Objects>,
+        seen: Arc<dyn Objects>,
         log: u8,
         keep: KeepPolicy,
     ) -> Self {
@@ -134,6 +206,7 @@ impl Driver {
             received_unix_nanos: 1_000_000_000,
             _folder: folder,
             log_id,
+            gate: None,
         }
     }
 
@@ -148,7 +221,17 @@ impl Driver {
         self.publish_chunk(tenant, chunk);
     }
 
-    pub(crate) fn publish_chunk(&mut self, tenant: &Tenant, chunk: Arc<Chunk>) {
+    /// As a replay does: what was sent before.
+    pub(crate) fn publish_again(&mut self, tenant: &Tenant, spans: &[TestSpan]) {
+        self.publish_chunk(tenant, Arc::new(chunk(spans)));
+    }
+
+    /// Where the next record of the log would stand.
+    pub(crate) fn log_end(&self) -> Position {
+        *self.log.end.lock().expect("not poisoned")
+    }
+
+    fn publish_chunk(&mut self, tenant: &Tenant, chunk: Arc<Chunk>) {
         let number = self.chunk_numbers.entry(tenant.clone()).or_default();
         let publication = Publication {
             tenant: tenant.clone(),

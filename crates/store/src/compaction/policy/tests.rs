@@ -128,3 +128,17 @@ fn dead_rows_are_written_out_when_they_are_many_or_due() {
     all[1] = Candidate { dead_rows: 1, is_due: true, ..all[1] };
     assert_eq!(chosen(&all), Some(vec![1]));
 }
+
+#[test]
+fn what_waits_is_what_could_be_fewer_and_not_what_is_small() {
+    let waiting = |blocks: &[Candidate]| n_waiting(blocks, &CompactionPolicy::default());
+    assert_eq!(waiting(&blocks(&[100; 3])), 0);
+    assert_eq!(waiting(&blocks(&[100; 10])), 9);
+    assert_eq!(waiting(&blocks(&[2_000; 10])), 0);
+    // A hundred quiet days leave a hundred small blocks, and nothing to do.
+    let mut days = blocks(&[10; 100]);
+    for (number, block) in (0..).zip(&mut days) {
+        block.received = UnixNanosRange::of(number * 24 * 60 * MINUTE);
+    }
+    assert_eq!(waiting(&days), 0);
+}
