@@ -32,6 +32,15 @@ pub struct Skipped {
     pub reason: String,
 }
 
+impl From<BlockError> for Skipped {
+    fn from(error: BlockError) -> Self {
+        match error {
+            BlockError::Broken { block, reason } => Self { block, reason },
+            BlockError::Read { block, error } => Self { block, reason: error.to_string() },
+        }
+    }
+}
+
 /// Why a trace that may exist cannot be answered.
 #[derive(Debug, thiserror::Error)]
 pub enum FindError {
@@ -51,7 +60,8 @@ impl Store {
                 self.0.find_live(live, tenant, id, &mut found.rows)?;
             }
         }
-        for block in view.blocks.values() {
+        // Names of blocks ascend with the time they were made.
+        for block in view.blocks.values().rev() {
             let number =
                 block.meta().and_then(|meta| meta.tenant(tenant)).map(|(number, _)| number);
             let is_expired = number.is_some_and(|number| view.is_expired(number, block));
@@ -110,7 +120,7 @@ impl Inner {
         Ok(())
     }
 
-    fn read(&self, spilled: &SpilledChunk) -> Result<suyuan_model::Chunk, FindError> {
+    pub(crate) fn read(&self, spilled: &SpilledChunk) -> Result<suyuan_model::Chunk, FindError> {
         self.metrics.read_spilled();
         let path = || spilled.path().to_owned();
         spilled.read().map_err(|error| FindError::Live { path: path(), error })

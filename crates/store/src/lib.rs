@@ -16,6 +16,7 @@
 //! - [`live`], [`window`], [`spill`], [`chunk_file`]: what has no block yet.
 //! - [`sealer`], [`seal`], [`slices`]: live data to one block.
 //! - [`blocks`]: the blocks there are, opened when needed.
+//! - [`snapshot`], [`split`], [`scan`]: everything of a tenant, each trace whole.
 //! - [`keeper`], [`compaction`], [`retention`], [`erasure`]: blocks become fewer, older and gone.
 
 mod blocks;
@@ -27,10 +28,13 @@ mod keeper;
 mod live;
 mod metrics;
 mod retention;
+mod scan;
 mod seal;
 mod sealer;
 mod slices;
+mod snapshot;
 mod spill;
+mod split;
 mod view;
 mod window;
 
@@ -54,6 +58,7 @@ use crate::metrics::Metrics;
 use crate::retention::Expired;
 use crate::sealer::Sealer;
 use crate::spill::Spill;
+use crate::split::{Splits, Splitter};
 use crate::view::View;
 
 pub use crate::blocks::BlockError;
@@ -63,7 +68,10 @@ pub use crate::erasure::{EraseError, EraseReport};
 pub use crate::find::{FindError, Found, Skipped};
 pub use crate::keeper::{CompactError, KeepPolicy};
 pub use crate::retention::{RetentionLimits, RetentionPolicy};
+pub use crate::scan::ScanReport;
 pub use crate::sealer::{FlushError, LogControl, SealPolicy};
+pub use crate::snapshot::Snapshot;
+pub use crate::split::{SplitSet, SplitTrace};
 
 /// How the store works.
 #[derive(Clone)]
@@ -84,6 +92,12 @@ pub struct Options {
     pub catalog_entry_keep: Duration,
     /// Memory for what is kept of blocks between questions: dictionaries, bloom filters.
     pub read_cache_bytes_max: usize,
+    /// Pieces of a trace that were received within this time of each other are one trace in every
+    /// answer; of those further apart, lookups by id and compactions make one.
+    pub trace_horizon: Duration,
+    /// Memory for traces that lie in several sources, for each tenant; what does not fit is answered
+    /// as pieces, and counted.
+    pub split_bytes_max: u64,
 }
 
 impl Options {
@@ -100,6 +114,8 @@ impl Options {
             catalog_snapshot_every: suyuan_catalog::Options::SNAPSHOT_EVERY,
             catalog_entry_keep: suyuan_catalog::Options::ENTRY_KEEP,
             read_cache_bytes_max: 32 << 20,
+            trace_horizon: Duration::from_hours(1),
+            split_bytes_max: 64 << 20,
         }
     }
 }
@@ -152,6 +168,8 @@ struct Inner {
     owner: Owner,
     sealer: Arc<Sealer>,
     keeper: Arc<Keeper>,
+    splits: Splits,
+    splitter: Arc<Splitter>,
     spill: Spill,
     read_cache: Arc<ReadCache>,
     metrics: Metrics,
@@ -185,6 +203,8 @@ impl Store {
             owner,
             sealer: Arc::default(),
             keeper: Arc::default(),
+            splits: Splits::default(),
+            splitter: Arc::default(),
             spill,
             metrics,
         })))
@@ -198,12 +218,14 @@ impl Store {
     /// Begins to write blocks and to keep them in order, once the log has been replayed.
     pub fn start(&self, control: Arc<dyn LogControl>) -> std::io::Result<()> {
         self.0.sealer.start(&self.0, control)?;
+        self.0.splitter.start(&self.0)?;
         self.0.keeper.start(&self.0)
     }
 
     /// Ends the threads, each after the step it is at. What has no block yet stays in the log.
     pub fn stop(&self) {
         self.0.keeper.stop();
+        self.0.splitter.stop();
         self.0.sealer.stop();
     }
 
@@ -337,12 +359,15 @@ impl Inner {
         }
         self.metrics.set_blocks(&next);
         *view = next;
+        drop(view);
+        self.splitter.wake();
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
         self.keeper.stop();
+        self.splitter.stop();
         self.sealer.stop();
     }
 }

@@ -10,9 +10,10 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, RwLock};
 use std::time::Instant;
 
 use suyuan_block::meta::BlockMeta;
+use suyuan_catalog::Tombstone;
 use suyuan_ids::TraceId;
 use suyuan_model::{Publication, Tenant};
-use suyuan_wal::Position;
+use suyuan_wal::{Position, Uuid};
 
 use crate::metrics::Added;
 use crate::window::Window;
@@ -83,6 +84,12 @@ impl Live {
     /// Where the log went on after this; `None` while it takes rows.
     pub(crate) fn end(&self) -> Option<Position> {
         self.end.get().copied()
+    }
+
+    /// Whether a tombstone is about what is here.
+    pub(crate) fn is_covered_by(&self, tombstone: &Tombstone, log: Uuid) -> bool {
+        let Some(end) = self.end() else { return false };
+        tombstone.before.iter().any(|(of, before)| *of == log && end <= *before)
     }
 
     pub(crate) fn window(&self, tenant: &Tenant) -> Option<TenantWindow> {

@@ -20,6 +20,14 @@ pub(crate) struct Added {
     pub(crate) chunks: u64,
 }
 
+/// What is known of split traces, of all tenants.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SplitTotals {
+    pub(crate) n_traces: u64,
+    pub(crate) n_bytes: u64,
+    pub(crate) n_left_out: u64,
+}
+
 /// A clone is a handle on the same counters.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Metrics {
@@ -43,6 +51,18 @@ pub(crate) struct Metrics {
     sealed_bytes: Counter,
     duplicate_rows: Counter,
     keeping: KeepingMetrics,
+    split: SplitMetrics,
+}
+
+/// Traces that lie in several sources.
+#[derive(Clone, Debug, Default)]
+struct SplitMetrics {
+    traces: Gauge<u64, AtomicU64>,
+    bytes: Gauge<u64, AtomicU64>,
+    left_out: Gauge<u64, AtomicU64>,
+    seconds: Counter<f64, AtomicU64>,
+    candidates: Counter,
+    false_candidates: Counter,
 }
 
 /// What becomes of blocks.
@@ -101,6 +121,7 @@ impl Metrics {
         self.register_blocks(registry);
         self.register_seals(registry);
         self.keeping.register(registry);
+        self.split.register(registry);
     }
 
     fn register_blocks(&self, registry: &mut Registry) {
@@ -238,6 +259,23 @@ impl Metrics {
         self.chunks.dec_by(added.chunks);
     }
 
+    /// Time spent to find out which traces are split.
+    pub(crate) fn split_computed(&self, time: Duration) {
+        self.split.seconds.inc_by(time.as_secs_f64());
+    }
+
+    /// Two sources were held against each other.
+    pub(crate) fn split_probed(&self, n_candidates: u64, n_false: u64) {
+        self.split.candidates.inc_by(n_candidates);
+        self.split.false_candidates.inc_by(n_false);
+    }
+
+    pub(crate) fn set_split(&self, totals: SplitTotals) {
+        self.split.traces.set(totals.n_traces);
+        self.split.bytes.set(totals.n_bytes);
+        self.split.left_out.set(totals.n_left_out);
+    }
+
     pub(crate) fn rows(&self) -> u64 {
         self.rows.get()
     }
@@ -262,6 +300,43 @@ impl Metrics {
 
     pub(crate) fn spill_failed(&self) {
         self.spill_failures.inc();
+    }
+}
+
+impl SplitMetrics {
+    fn register(&self, registry: &mut Registry) {
+        registry.register(
+            "split_traces",
+            "Traces whose spans lie in several blocks and live windows, as last looked at",
+            self.traces.clone(),
+        );
+        registry.register_with_unit(
+            "split",
+            "Memory for what is known of these",
+            Unit::Bytes,
+            self.bytes.clone(),
+        );
+        registry.register(
+            "split_left_out",
+            "Shared traces that are answered as pieces, because memory for them is short",
+            self.left_out.clone(),
+        );
+        registry.register_with_unit(
+            "split_duration",
+            "Time spent to find these traces",
+            Unit::Seconds,
+            self.seconds.clone(),
+        );
+        registry.register(
+            "split_candidates",
+            "Traces that two sources may share, by their fingerprints",
+            self.candidates.clone(),
+        );
+        registry.register(
+            "split_false_candidates",
+            "Those that they do not share",
+            self.false_candidates.clone(),
+        );
     }
 }
 

@@ -59,11 +59,10 @@ impl View {
         live: &Live,
         log: Uuid,
     ) -> bool {
-        let Some(end) = live.end() else { return false };
         self.state.tombstones.values().any(|tombstone| {
             tombstone.tenant == *tenant
                 && tombstone.trace.is_none_or(|trace| trace == id)
-                && tombstone.before.iter().any(|(of, before)| *of == log && end <= *before)
+                && live.is_covered_by(tombstone, log)
         })
     }
 

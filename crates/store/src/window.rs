@@ -31,6 +31,7 @@ pub(crate) struct Window {
     key_counts: KeyCounts,
     n_events: u64,
     n_links: u64,
+    received: Option<UnixNanosRange>,
     by_id: HashTable<u32>,
     /// Seeded at random: ids come from outside.
     hasher: RandomState,
@@ -69,6 +70,10 @@ impl Window {
         }
         let linked = self.previous.len() as u32 - self.chunk_starts[number];
         let traces_before = self.traces.len();
+        if linked < publication.visible_rows {
+            let received = publication.received_unix_nanos;
+            self.received = Some(self.received.map_or(received, |all| all.union(received)));
+        }
         let starts = chunk.start_unix_nanos.values();
         for row in linked..publication.visible_rows {
             let id = *chunk.trace_id(row).as_bytes();
@@ -154,6 +159,31 @@ impl Window {
             rest = later;
         }
         places
+    }
+
+    /// When its rows were received; `None`: there are none.
+    pub(crate) fn received(&self) -> Option<UnixNanosRange> {
+        self.received
+    }
+
+    /// The place of a trace among [`Window::traces`].
+    pub(crate) fn trace_number(&self, id: &[u8; 16]) -> Option<u32> {
+        let is_it = |trace: &u32| self.traces[*trace as usize].id == *id;
+        self.by_id.find(self.hasher.hash_one(id), is_it).copied()
+    }
+
+    /// The rows of a trace, by its number, that are among the first `n_rows` of the window, in
+    /// order: chunk and row in it.
+    pub(crate) fn rows_of(&self, trace: u32, n_rows: u32) -> Vec<(u32, u32)> {
+        let mut rows = Vec::new();
+        let trace = &self.traces[trace as usize];
+        self.for_each_row(trace, |chunk, row| {
+            if self.chunk_starts[chunk as usize] + row < n_rows {
+                rows.push((chunk, row));
+            }
+        });
+        rows.reverse();
+        rows
     }
 
     /// The chunk was written to a scratch file.
