@@ -1,5 +1,8 @@
 //! Files that are cut, bent or made up: an error that says where, never a panic.
 
+use proptest::prelude::*;
+
+use super::super::page::PageEncoding;
 use super::super::thrift::{Fields, Thrift};
 use super::*;
 
@@ -125,4 +128,56 @@ fn structs_without_end_are_left() {
     let mut thrift = Thrift::new(&list);
     let field = thrift.field(&mut Fields::default()).expect("a field").expect("a field");
     assert_eq!(thrift.skip(field), damaged("thrift: a list is longer than its bytes"));
+}
+
+/// What a dictionary of five values decodes to.
+fn dictionary(kind: Kind) -> Values {
+    let bytes = match kind {
+        Kind::Text | Kind::Bytes => b"\x01\0\0\0a".repeat(5),
+        _ => vec![1; 80],
+    };
+    let mut values = ValuesBuilder::new(kind);
+    let page = PageValues { encoding: PageEncoding::Plain, bytes: &bytes, dictionary: None };
+    values.append(page, 0..5, &mut Vec::new()).expect("five values");
+    values.finish().expect("five values")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(2_000))]
+
+    /// Behind the checksum: pages of any bytes, of every kind and encoding.
+    #[test]
+    fn a_page_of_any_bytes_gives_what_was_asked_or_an_error(
+        bytes in prop::collection::vec(prop_oneof![any::<u8>(), 0..8_u8], 0..80),
+        start in 0..40_usize,
+        len in 0..40_usize,
+    ) {
+        let range = start..start + len;
+        let mut present = Present::default();
+        if let Ok(selected) = runs::select(&bytes, range.clone(), 0, &mut present) {
+            let rows = present.finish(len as u32).unwrap_or_else(|| (0..len as u32).collect());
+            prop_assert_eq!(rows.len(), selected.len());
+            prop_assert!(rows.is_sorted_by(|left, right| left < right));
+            prop_assert!(rows.last().is_none_or(|last| (*last as usize) < len));
+        }
+        let kinds = [
+            Kind::Text, Kind::Bytes, Kind::Id, Kind::U64, Kind::I64, Kind::U32, Kind::I32,
+            Kind::F64, Kind::Bool,
+        ];
+        for kind in kinds {
+            let dictionary = Arc::new(dictionary(kind));
+            for encoding in [
+                PageEncoding::Plain, PageEncoding::Codes, PageEncoding::RunLengths, PageEncoding::Split,
+            ] {
+                let page =
+                    PageValues { encoding, bytes: &bytes, dictionary: Some(&dictionary) };
+                let mut values = ValuesBuilder::new(kind);
+                if values.append(page, range.clone(), &mut Vec::new()).is_ok()
+                    && let Ok(values) = values.finish()
+                {
+                    prop_assert_eq!(values.len(), len, "{:?} {:?}", kind, encoding);
+                }
+            }
+        }
+    }
 }
