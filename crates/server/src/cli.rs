@@ -9,13 +9,18 @@ use std::process::ExitCode;
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Parser, Subcommand};
 
+use crate::admin_command::{EraseArgs, FlushArgs};
+use crate::block_command::BlockCommand;
+use crate::check_command::CheckArgs;
 use crate::demo::DemoArgs;
 use crate::generate::GenerateArgs;
 use crate::logging;
 use crate::serve::ServeArgs;
 use crate::trace::TraceArgs;
 use crate::wal_command::WalCommand;
-use crate::{demo, generate, serve, trace, wal_command};
+use crate::{
+    admin_command, block_command, check_command, demo, generate, serve, trace, wal_command,
+};
 
 /// Exit code of whatever could not be done, apart from the 1 of "done, and the answer is no".
 const FAILED: u8 = 2;
@@ -47,8 +52,13 @@ enum Command {
     Serve(ServeArgs),
     Trace(TraceArgs),
     Generate(GenerateArgs),
+    Check(CheckArgs),
     #[command(subcommand)]
     Wal(WalCommand),
+    #[command(subcommand)]
+    Block(BlockCommand),
+    Flush(FlushArgs),
+    Erase(EraseArgs),
 }
 
 /// Reads the arguments of the process and does what they say.
@@ -79,7 +89,11 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Serve(args) => serve::run(&args),
         Command::Trace(args) => one_thread()?.block_on(trace::run(&args)),
         Command::Generate(args) => generate::run(&args),
+        Command::Check(args) => check_command::run(&args),
         Command::Wal(command) => wal_command::run(&command),
+        Command::Block(command) => block_command::run(&command),
+        Command::Flush(args) => one_thread()?.block_on(admin_command::flush(&args)),
+        Command::Erase(args) => one_thread()?.block_on(admin_command::erase(&args)),
     }
 }
 

@@ -18,8 +18,15 @@ pub mod demo;
 pub mod generate;
 pub mod shop;
 
+pub mod admin_command;
+pub mod block_command;
+pub mod check_command;
 pub mod trace;
 pub mod wal_command;
+
+mod fetch;
+mod listing;
+mod offline;
 
 pub mod civil_time;
 pub mod logging;

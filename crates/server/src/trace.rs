@@ -5,7 +5,6 @@
 
 mod answer;
 mod draw;
-mod fetch;
 mod scale;
 mod style;
 mod tree;
@@ -19,6 +18,7 @@ use suyuan_ids::{IdError, TraceId};
 
 use style::Style;
 
+use crate::fetch;
 use crate::terminal::{ColourChoice, columns, draws_unicode, wants_colour};
 
 /// Exit code for "the server has no such trace", apart from "it could not be asked".

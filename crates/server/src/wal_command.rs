@@ -12,6 +12,7 @@ use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use suyuan_wal::{Damage, Inspection, LocalDisk, Position, SegmentReport, Verification};
 
+use crate::listing::{aligned, push_list};
 use crate::quantity::{counted, grouped, rounded_bytes};
 use crate::server::LOG_FOLDER;
 
@@ -153,33 +154,6 @@ fn segment_row(segment: &SegmentReport) -> [String; 8] {
             places => places.to_string(),
         },
     ]
-}
-
-/// Columns aligned on the right, two blanks between them.
-fn aligned<const N: usize>(table: &[[String; N]]) -> String {
-    let mut widths = [0; N];
-    for row in table {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = cell.len().max(*width);
-        }
-    }
-    let mut text = String::new();
-    for row in table {
-        let cells: Vec<_> =
-            widths.iter().zip(row).map(|(width, cell)| format!("{cell:>width$}")).collect();
-        text.push_str(&cells.join("  "));
-        text.push('\n');
-    }
-    text
-}
-
-fn push_list(text: &mut String, heading: &str, items: impl Iterator<Item = String>) {
-    for (place, item) in items.enumerate() {
-        if place == 0 {
-            text.push_str(&format!("\n{heading}:\n"));
-        }
-        text.push_str(&format!("  {item}\n"));
-    }
 }
 
 fn verification_text(verification: &Verification) -> String {

@@ -144,13 +144,30 @@ fn a_bucket_is_named_whole_or_not_at_all() {
         "[objects]\nkind = \"s3\"",
         expect!["`objects.kind` is \"s3\" and `objects.bucket` is not set: name the bucket"],
     );
-    check("[objects]\nbucket = \"spans\"", expect![[r#"`objects.bucket` is "spans" and `objects.kind` is "local", so the bucket would not be used: set `objects.kind` to "s3", or leave the bucket out"#]]);
-    check("[objects]\nkind = \"s3\"\nbucket = \"spans\"\naccess_key_id = \"me\"", expect!["of `objects.access_key_id` and `objects.secret_access_key` one is set: set both, or neither to use what the environment or the machine has"]);
+    check(
+        "[objects]\nbucket = \"spans\"",
+        expect![[
+            r#"`objects.bucket` is "spans" and `objects.kind` is "local", so the bucket would not be used: set `objects.kind` to "s3", or leave the bucket out"#
+        ]],
+    );
+    check(
+        "[objects]\nkind = \"s3\"\nbucket = \"spans\"\naccess_key_id = \"me\"",
+        expect![
+            "of `objects.access_key_id` and `objects.secret_access_key` one is set: set both, or neither to use what the environment or the machine has"
+        ],
+    );
     check(
         "[objects]\nkind = \"s3\"\nbucket = \"spans\"\nendpoint = \"http://minio:9000\"",
-        expect![[r#"`objects.endpoint` is "http://minio:9000", which is not encrypted: use https, or set `objects.allow_http` to true if you trust the network in between"#]],
+        expect![[
+            r#"`objects.endpoint` is "http://minio:9000", which is not encrypted: use https, or set `objects.allow_http` to true if you trust the network in between"#
+        ]],
     );
-    check("[objects]\nkind = \"azure\"", expect![[r#"suyuan.toml:2: `objects.kind` = "azure" is no kind of store: write "local" or "s3""#]]);
+    check(
+        "[objects]\nkind = \"azure\"",
+        expect![[
+            r#"suyuan.toml:2: `objects.kind` = "azure" is no kind of store: write "local" or "s3""#
+        ]],
+    );
 }
 
 #[test]
@@ -176,7 +193,10 @@ fn days_are_written_as_people_say_them() {
         load_text("[retention]\nage_max_s = \"30d\"\n[seal]\nage_max_s = 90").unwrap().config;
     assert_eq!(config.retention.age_max, Duration::from_hours(30 * 24));
     assert_eq!(config.seal.age_max, Duration::from_secs(90));
-    check("[retention]\nage_max_s = \"1000000d\"", expect!["suyuan.toml:2: `retention.age_max_s` = `1000000d` is too large"]);
+    check(
+        "[retention]\nage_max_s = \"1000000d\"",
+        expect!["suyuan.toml:2: `retention.age_max_s` = `1000000d` is too large"],
+    );
 }
 
 #[test]

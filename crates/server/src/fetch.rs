@@ -1,12 +1,12 @@
-//! Asks a server for one trace.
+//! Asks a server something over HTTP.
 //!
-//! In: the server's address, an id. Out: the bytes of its JSON answer, all of them, or why there
-//! are none. Bounded in size and in the time that nothing comes.
+//! In: the server's address, what is asked. Out: the bytes of its JSON answer, all of them, or why
+//! there are none. Bounded in size and in the time that nothing comes.
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Request, StatusCode};
+use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Incoming};
 use hyper_rustls::HttpsConnectorBuilder;
@@ -19,13 +19,15 @@ use tokio::time::timeout;
 const CONNECT_WAIT_MAX: Duration = Duration::from_secs(5);
 /// Between two pieces of the answer, and before the first.
 const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// Before a flush or an erasure is done: blocks may have to be written.
+const WORK_MAX: Duration = Duration::from_mins(60);
 /// A trace of a million spans is about this large.
 const ANSWER_BYTES_MAX: usize = 2 << 30;
 const REASON_BYTES_MAX: usize = 4 << 10;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FetchError {
+pub(crate) enum FetchError {
     #[error("`{server}` is no address of a server: write it like http://127.0.0.1:3200")]
     Address { server: String },
     #[error(
@@ -35,8 +37,8 @@ pub(super) enum FetchError {
     Unreachable { server: String, reason: String },
     #[error("what listens at {server} does not answer as a server of traces does: {reason}")]
     Foreign { server: String, reason: String },
-    #[error("{server} answered nothing for {seconds} s", seconds = SILENCE_MAX.as_secs())]
-    Silent { server: String },
+    #[error("{server} answered nothing for {seconds} s")]
+    Silent { server: String, seconds: u64 },
     #[error("{server} keeps tenants apart ({reason}): name yours with --tenant")]
     TenantMissing { server: String, reason: String },
     #[error("{server} answered {status}: {reason}")]
@@ -48,12 +50,32 @@ pub(super) enum FetchError {
 }
 
 /// `GET {server}/api/v2/traces/{id}` as JSON. An absent trace is an answer too, an empty one.
-pub(super) async fn trace_json(
+pub(crate) async fn trace_json(
     server: &str,
     id: TraceId,
     tenant: Option<&str>,
 ) -> Result<Bytes, FetchError> {
-    let request = request(server, id, tenant)?;
+    let path = format!("/api/v2/traces/{id}");
+    ask(server, Method::GET, &path, tenant, SILENCE_MAX).await
+}
+
+/// `POST {server}{path}`, and waits until what it asks for is done.
+pub(crate) async fn post(
+    server: &str,
+    path: &str,
+    tenant: Option<&str>,
+) -> Result<Bytes, FetchError> {
+    ask(server, Method::POST, path, tenant, WORK_MAX).await
+}
+
+async fn ask(
+    server: &str,
+    method: Method,
+    path: &str,
+    tenant: Option<&str>,
+    wait_max: Duration,
+) -> Result<Bytes, FetchError> {
+    let request = request(server, method, path, tenant)?;
     let mut http = HttpConnector::new();
     http.set_connect_timeout(Some(CONNECT_WAIT_MAX));
     http.enforce_http(false);
@@ -64,8 +86,8 @@ pub(super) async fn trace_json(
         .wrap_connector(http);
     let client = Client::builder(TokioExecutor::new()).build(connector);
 
-    let answer = timeout(SILENCE_MAX, client.request(request)).await;
-    let answer = answer.map_err(|_| FetchError::Silent { server: server.to_owned() })?;
+    let answer = timeout(wait_max, client.request(request)).await;
+    let answer = answer.map_err(|_| silent(server, wait_max))?;
     let answer = answer.map_err(|error| {
         let (server, reason) = (server.to_owned(), deepest_reason(&error));
         match error.is_connect() {
@@ -85,15 +107,21 @@ pub(super) async fn trace_json(
     Err(FetchError::Refused { server, status, reason })
 }
 
+fn silent(server: &str, waited: Duration) -> FetchError {
+    FetchError::Silent { server: server.to_owned(), seconds: waited.as_secs() }
+}
+
 fn request(
     server: &str,
-    id: TraceId,
+    method: Method,
+    path: &str,
     tenant: Option<&str>,
 ) -> Result<Request<Empty<Bytes>>, FetchError> {
     let with_scheme =
         if server.contains("://") { server.to_owned() } else { format!("http://{server}") };
-    let uri = format!("{}/api/v2/traces/{id}", with_scheme.trim_end_matches('/'));
-    let mut request = Request::get(uri).header(http::header::ACCEPT, "application/json");
+    let uri = format!("{}{path}", with_scheme.trim_end_matches('/'));
+    let mut request =
+        Request::builder().method(method).uri(uri).header(http::header::ACCEPT, "application/json");
     if let Some(tenant) = tenant {
         request = request.header("x-scope-orgid", tenant);
     }
@@ -130,7 +158,7 @@ async fn reason(server: &str, mut body: Incoming) -> Result<String, FetchError> 
 async fn next_piece(server: &str, body: &mut Incoming) -> Result<Option<Bytes>, FetchError> {
     loop {
         let frame = timeout(SILENCE_MAX, body.frame()).await;
-        let frame = frame.map_err(|_| FetchError::Silent { server: server.to_owned() })?;
+        let frame = frame.map_err(|_| silent(server, SILENCE_MAX))?;
         let Some(frame) = frame else { return Ok(None) };
         let frame = frame.map_err(|error| FetchError::BrokenOff {
             server: server.to_owned(),

@@ -1,0 +1,1 @@
+//! What an operator reads about a place where a server would run.
