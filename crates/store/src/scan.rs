@@ -258,15 +258,18 @@ fn slices_of(source: &BlockSource, range: Option<TimeRange>, report: &mut ScanRe
     slices
 }
 
-/// From the first to the last moment of spans; one that ends before it starts has both.
+/// From the first to the last moment of traces, whose starts may lie after all ends.
 fn reaches(spans: TimeRange, starts: TimeRange) -> TimeRange {
     let ends = [spans.min_unix_nanos, spans.max_unix_nanos];
     ends.into_iter().map(TimeRange::of).fold(starts, TimeRange::union)
 }
 
+/// A trace that ends before it starts has one moment: its start.
 fn is_within(summary: &TraceSummary<'_>, range: Option<TimeRange>) -> bool {
-    let (start, end) = (summary.start_unix_nanos, summary.end_unix_nanos);
-    range.is_none_or(|range| TimeRange::of(start).union(TimeRange::of(end)).overlaps(range))
+    let start = summary.start_unix_nanos;
+    let moments =
+        TimeRange { min_unix_nanos: start, max_unix_nanos: summary.end_unix_nanos.max(start) };
+    range.is_none_or(|range| moments.overlaps(range))
 }
 
 /// Rows counted from the first of a range, without those of other ranges; all ascend.
@@ -281,3 +284,6 @@ fn rows_without(within: Range<u32>, others: &[Range<u32>]) -> Vec<u32> {
     rows.iter_mut().for_each(|row| *row -= within.start);
     rows
 }
+
+#[cfg(test)]
+mod tests;

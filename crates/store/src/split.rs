@@ -43,7 +43,7 @@ pub(crate) use set::{Piece, TraceLine};
 pub use set::{SplitSet, SplitTrace};
 
 /// Memory that a shared trace takes, about: its places, and its row.
-const SHARED_TRACE_BYTES: u64 = 256;
+pub(crate) const SHARED_TRACE_BYTES: u64 = 256;
 
 /// What is known of all tenants.
 #[derive(Default)]

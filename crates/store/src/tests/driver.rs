@@ -186,9 +186,19 @@ impl Driver {
         log: u8,
         keep: KeepPolicy,
     ) -> Self {
+        Self::with_options(shown, seen, log, |options| options.keep = keep)
+    }
+
+    pub(crate) fn with_options(
+        shown: MemoryObjects,
+        seen: Arc<dyn Objects>,
+        log: u8,
+        change: impl FnOnce(&mut Options),
+    ) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
         let log_id = Uuid([log; 16]);
-        let options = Options { keep, ..Options::new(folder.path().join("live"), seen, log_id) };
+        let mut options = Options::new(folder.path().join("live"), seen, log_id);
+        change(&mut options);
         let store = Store::open(options).expect("opens");
         let start = store.sealed_to().unwrap_or(Position { segment: 0, offset: 0 });
         let log = Arc::new(FakeLog {
@@ -328,6 +338,20 @@ impl Expected {
         }
     }
 
+    /// The traces of a tenant.
+    pub(crate) fn traces(&self, tenant: &Tenant) -> BTreeSet<u32> {
+        self.0.get(tenant).into_iter().flat_map(|spans| spans.keys().map(|key| key.0)).collect()
+    }
+
+    /// All that the spans of a tenant say, sorted.
+    pub(crate) fn texts(&self, tenant: &Tenant) -> Vec<String> {
+        let spans = self.0.get(tenant).into_iter().flatten();
+        let mut texts: Vec<String> =
+            spans.map(|(key, (_, text))| format!("{} {text}", trace_id(key.0))).collect();
+        texts.sort();
+        texts
+    }
+
     pub(crate) fn n_spans(&self) -> u64 {
         self.0.values().map(|spans| spans.len() as u64).sum()
     }
@@ -372,7 +396,7 @@ fn found(store: &Store, tenant: &Tenant, trace: u32) -> Vec<String> {
 }
 
 /// All that a span says.
-fn text_of_row(chunk: &Chunk, row: u32) -> String {
+pub(crate) fn text_of_row(chunk: &Chunk, row: u32) -> String {
     let at = row as usize;
     let (resource, scope) = (chunk.resource.value(at), chunk.scope.value(at));
     let mut text = format!(
@@ -400,7 +424,7 @@ fn text_of_row(chunk: &Chunk, row: u32) -> String {
     text + &format!(" resource {resource:?} scope {}", chunk.scopes.name.value(scope as usize))
 }
 
-fn chunk(spans: &[TestSpan]) -> Chunk {
+pub(crate) fn chunk(spans: &[TestSpan]) -> Chunk {
     let mut table = TableBuilder::default();
     table.push_bool(AttributeOwner::Scope, b"debug", true);
     let scope = table.finish_scope(b"raw", b"", b"lib", b"1.2", 0);
