@@ -49,6 +49,11 @@ impl Inner {
         let log = self.options.log;
         let end = live.end().expect("live data is sealed after its cut");
         let state = self.catalog.refresh()?;
+        let (epoch, claimed) = (state.epoch(log), self.owner.epoch);
+        if epoch != claimed {
+            // How far the log is in blocks is about the other one's records, not about these.
+            return Err(SealError::Fenced(Ignored::Fenced { log, epoch, claimed }.to_string()));
+        }
         if state.log_end(log) >= Some(end) {
             // A commit of unknown outcome has turned out well.
             self.install(state);

@@ -26,6 +26,9 @@ const SHARING: u64 = 4;
 /// The first of the traces that are shared; below it are those that are not.
 const SHARED_TRACES: u64 = 1 << 32;
 
+/// Attempts to look a trace up.
+const LOOKUPS: u32 = 100;
+
 /// A trace and a span in it.
 type SpanKey = ([u8; 16], u64);
 
@@ -182,8 +185,10 @@ impl Ledger {
 }
 
 fn look_up(store: &Store, tenant: &Tenant, trace: TraceId, story: &str) -> BTreeMap<SpanKey, u32> {
-    let found = store.find_trace(tenant, trace);
-    let found = found.unwrap_or_else(|error| panic!("{story}: trace {trace:?}: {error}"));
+    // The store may be one that fails now and then.
+    let mut attempts = (0..LOOKUPS).map(|_| store.find_trace(tenant, trace));
+    let found = attempts.find_map(Result::ok);
+    let found = found.unwrap_or_else(|| panic!("{story}: cannot look up {trace:?}"));
     assert_eq!(found.skipped, [], "{story}");
     let mut n_per_span = BTreeMap::new();
     for piece in &found.rows.pieces {

@@ -6,5 +6,8 @@
 
 mod ledger;
 mod machine;
+mod story;
 
+mod faults;
+mod owners;
 mod power;

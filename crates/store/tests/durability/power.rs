@@ -11,48 +11,13 @@ use suyuan_wal::simulated::{Fault, SimulatedDisk, Survival};
 
 use crate::ledger::{Counts, Ledger};
 use crate::machine::Machine;
+use crate::story::{DAY_NANOS, Run, SEQUEL, SEQUEL_FIRST, STORY, Step, World};
 
 const DISK_BYTES: u64 = 64 << 20;
-const DAY_NANOS: u64 = 24 * 3_600_000_000_000;
 /// Attempts of a step that may be tried again: the server tries for ever.
 const ATTEMPTS: u32 = 3;
 /// Cuts if the environment does not say.
 const CUTS: u64 = 60;
-
-/// What the driver does next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
-    Send,
-    Cut,
-    /// Seals the oldest window and shortens the log.
-    Seal,
-    Compact,
-    /// Deletes, forgets, takes a snapshot.
-    Keep,
-    /// A day passes, by the disk's clock.
-    Day,
-    /// A clean end and a new start.
-    Restart,
-}
-
-use Step::{Compact, Cut, Day, Keep, Restart, Seal, Send};
-
-/// Windows that wait for each other, a window over a restart, two compactions, deletions.
-#[rustfmt::skip]
-const STORY: &[Step] = &[
-    Send, Send, Send, Cut, Seal,
-    Send, Send, Cut, Send, Cut, Send, Seal, Seal,
-    Compact, Send, Day, Keep,
-    Restart, Send, Cut, Seal,
-    Compact, Day, Keep, Send,
-];
-
-/// After a cut: goes on, cleans up, and everything is in blocks at last.
-#[rustfmt::skip]
-const SEQUEL: &[Step] = &[Send, Cut, Seal, Seal, Seal, Day, Keep, Compact, Send];
-
-/// The number of the sequel's first request.
-const SEQUEL_FIRST: u64 = 1_000;
 
 fn objects_of(disk: &SimulatedDisk) -> Result<Arc<dyn Objects>, String> {
     let objects = LocalObjects::open(Arc::new(disk.inside("objects")));
@@ -63,70 +28,15 @@ fn start(disk: &SimulatedDisk) -> Result<Machine, String> {
     Machine::start(Arc::new(disk.inside("log")), objects_of(disk)?)
 }
 
-/// What a run did, beside the ledger.
-#[derive(Default)]
-struct Run {
-    compactions: u64,
-    failures: u64,
-}
-
 /// Takes the steps one by one, until the end or until the power goes.
 fn run(disk: &SimulatedDisk, steps: &[Step], first_request: u64, ledger: &mut Ledger) -> Run {
-    let mut run = Run::default();
-    let mut number = first_request;
-    let Some(mut machine) = start_again(disk, &mut run) else { return run };
-    for step in steps {
-        if *step == Restart {
-            drop(machine);
-            let Some(next) = start_again(disk, &mut run) else { return run };
-            machine = next;
-            continue;
-        }
-        if *step == Send {
-            let answer = machine.send(number);
-            ledger.note(number, &answer);
-            run.failures += u64::from(answer.is_err());
-            number += 1;
-        } else {
-            for _ in 0..ATTEMPTS {
-                match take(&machine, disk, *step) {
-                    Ok(compactions) => {
-                        run.compactions += compactions;
-                        break;
-                    }
-                    Err(_) => run.failures += 1,
-                }
-            }
-        }
-        if !disk.is_on() {
-            break;
-        }
-    }
-    run
-}
-
-/// Starts, again if the disk failed.
-fn start_again(disk: &SimulatedDisk, run: &mut Run) -> Option<Machine> {
-    for _ in 0..ATTEMPTS {
-        match start(disk) {
-            Ok(machine) => return Some(machine),
-            Err(_) => run.failures += 1,
-        }
-    }
-    None
-}
-
-/// How many compactions it made.
-fn take(machine: &Machine, disk: &SimulatedDisk, step: Step) -> Result<u64, String> {
-    match step {
-        Cut => machine.cut(),
-        Seal => drop(machine.seal()?),
-        Compact => return machine.compact(),
-        Keep => machine.keep()?,
-        Day => disk.advance_clock(DAY_NANOS),
-        Send | Restart => unreachable!("the driver's own"),
-    }
-    Ok(0)
+    let world = World {
+        start: &|| start(disk),
+        day: &|| disk.advance_clock(DAY_NANOS),
+        is_on: &|| disk.is_on(),
+        attempts: ATTEMPTS,
+    };
+    world.run(steps, first_request, ledger)
 }
 
 /// Starts what is left and looks at everything.
@@ -142,19 +52,19 @@ fn check_and_go_on(disk: &SimulatedDisk, ledger: &mut Ledger, story: &str) -> Co
     let n_acknowledged = ledger.n_acknowledged();
     let sequel = run(disk, SEQUEL, SEQUEL_FIRST, ledger);
     assert_eq!(sequel.failures, 0, "{story}: nothing fails any more");
-    let n_sent = SEQUEL.iter().filter(|step| **step == Send).count() as u64;
+    let n_sent = SEQUEL.iter().filter(|step| **step == Step::Send).count() as u64;
     assert_eq!(ledger.n_acknowledged(), n_acknowledged + n_sent, "{story}");
     disk.restart(Survival::Nothing);
     check(disk, ledger, story);
     counts
 }
 
-/// The steps of an undisturbed run: from the first one, and from where a request was sent.
+/// How many steps of the disk an undisturbed run takes.
 fn steps_of_the_story() -> u64 {
     let disk = SimulatedDisk::new(DISK_BYTES, 1);
     let mut ledger = Ledger::default();
     let undisturbed = run(&disk, STORY, 0, &mut ledger);
-    assert_eq!((undisturbed.failures, undisturbed.compactions), (0, 2));
+    assert_eq!(undisturbed, Run { compactions: 2, ..Run::default() });
     let steps = disk.steps();
     let counts = check(&disk, &mut ledger, "undisturbed");
     assert!(counts.block_rows > 0 && counts.block_rows < counts.found, "{counts:?}");
