@@ -5,6 +5,8 @@
 //! columns do, so that a rare key costs what it holds. Row numbers count from the first row of
 //! what was written or asked for.
 
+use std::ops::Range;
+
 use arrow_array::{BinaryArray, FixedSizeBinaryArray};
 use arrow_buffer::{BooleanBuffer, ScalarBuffer};
 use suyuan_model::Strings;
@@ -104,6 +106,28 @@ impl Values {
 
     pub fn is_empty(&self) -> bool {
         self.len() == 0
+    }
+
+    /// Some of the values, which stay where they are.
+    pub(crate) fn slice(&self, range: Range<usize>) -> Self {
+        let (start, len) = (range.start, range.len());
+        match self {
+            Self::Text(Strings::Dictionary { codes, values }) => Self::Text(Strings::Dictionary {
+                codes: codes.slice(start, len),
+                values: values.clone(),
+            }),
+            Self::Text(Strings::Plain(values)) => {
+                Self::Text(Strings::Plain(values.slice(start, len)))
+            }
+            Self::Bytes(values) => Self::Bytes(values.slice(start, len)),
+            Self::Id(values) => Self::Id(values.slice(start, len)),
+            Self::U64(values) => Self::U64(values.slice(start, len)),
+            Self::I64(values) => Self::I64(values.slice(start, len)),
+            Self::U32(values) => Self::U32(values.slice(start, len)),
+            Self::I32(values) => Self::I32(values.slice(start, len)),
+            Self::F64(values) => Self::F64(values.slice(start, len)),
+            Self::Bool(values) => Self::Bool(values.slice(start, len)),
+        }
     }
 
     pub fn kind(&self) -> Kind {

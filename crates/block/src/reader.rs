@@ -5,6 +5,8 @@
 //! costs a look into the id filter. Rows of other tenants are never read for a question, nor are
 //! their resources part of an answer. Never panics on what a file says.
 
+mod whole_slice;
+
 use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +23,8 @@ use crate::meta::{BlockMeta, SideRows, SliceMeta, TenantMeta, TenantRange};
 use crate::traces::{TraceTable, TraceTableError};
 use crate::unstage::{Part, SpanParts, UnstageError, read_shared, unstage};
 use crate::writer::{EVENTS, ID_FILTER, LINKS, RESOURCES, SCOPES, SPANS, TRACES, path};
+
+pub use self::whole_slice::WholeSlice;
 
 /// Why something of a block cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +66,8 @@ pub struct BlockReader {
     traces: Lazy<OpenFile>,
     events: Lazy<OpenFile>,
     links: Lazy<OpenFile>,
+    resources: Lazy<OpenFile>,
+    scopes: Lazy<OpenFile>,
     /// By the number of the tenant.
     shared: Mutex<HashMap<u32, Arc<Shared>>>,
 }
@@ -78,6 +84,20 @@ struct Shared {
     scopes: Scopes,
     first_resource: u32,
     first_scope: u32,
+}
+
+impl Shared {
+    /// Resources and scopes are numbered from the tenant's first one.
+    fn renumber(&self, name: &str, column: &mut Column) {
+        let first = match name {
+            "resource" => self.first_resource,
+            "scope" => self.first_scope,
+            _ => return,
+        };
+        if let Values::U32(values) = &mut column.values {
+            *values = values.iter().map(|row| row.wrapping_sub(first)).collect();
+        }
+    }
 }
 
 /// Made when it is first asked for; after an error it is tried again.
@@ -153,6 +173,8 @@ impl BlockReader {
             traces: Lazy::default(),
             events: Lazy::default(),
             links: Lazy::default(),
+            resources: Lazy::default(),
+            scopes: Lazy::default(),
             shared: Mutex::default(),
         }
     }
@@ -231,14 +253,7 @@ impl BlockReader {
         let names: Vec<&str> = wanted.iter().map(|at| names[*at]).collect();
         let mut columns = spans.file.read(slice as usize, rows.clone(), &wanted)?;
         for (name, column) in names.iter().zip(&mut columns) {
-            let first = match *name {
-                "resource" => shared.first_resource,
-                "scope" => shared.first_scope,
-                _ => continue,
-            };
-            if let Values::U32(values) = &mut column.values {
-                *values = values.iter().map(|row| row.wrapping_sub(first)).collect();
-            }
+            shared.renumber(name, column);
         }
         let first_row = meta.first_row + rows.start;
         let block_rows = first_row..meta.first_row + rows.end;
@@ -343,7 +358,8 @@ impl BlockReader {
             return Ok(shared.clone());
         }
         let meta = self.tenant_meta(tenant)?;
-        let (resources, scopes) = (self.open(RESOURCES)?, self.open(SCOPES)?);
+        let resources = self.resources.get(|| self.open(RESOURCES))?;
+        let scopes = self.scopes.get(|| self.open(SCOPES))?;
         let resource_columns = resources.read_rows(&meta.resources)?;
         let scope_columns = scopes.read_rows(&meta.scopes)?;
         let (resource_names, scope_names) = (resources.names(), scopes.names());

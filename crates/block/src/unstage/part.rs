@@ -148,14 +148,14 @@ impl<'a> Part<'a> {
         let slice = |(name, column): (&str, &Column)| {
             if column.rows.is_none() {
                 check_len(name, column.values.len(), self.n_rows)?;
-                return Ok(Column { rows: None, values: slice(&column.values, rows.clone()) });
+                return Ok(Column { rows: None, values: column.values.slice(rows.clone()) });
             }
             let own_rows = rows_of(name, column, self.n_rows)?;
             let start = own_rows.partition_point(|row| (*row as usize) < rows.start);
             let end = own_rows.partition_point(|row| (*row as usize) < rows.end);
             let renumbered = own_rows[start..end].iter().map(|row| row - rows.start as u32);
             let renumbered: ScalarBuffer<u32> = renumbered.collect();
-            Ok(Column { rows: Some(renumbered), values: slice(&column.values, start..end) })
+            Ok(Column { rows: Some(renumbered), values: column.values.slice(start..end) })
         };
         self.named().map(slice).collect()
     }
@@ -212,25 +212,4 @@ fn check_len(name: &str, len: usize, n_rows: u32) -> Result<(), UnstageError> {
         return Ok(());
     }
     Err(UnstageError::WrongRows { column: name.to_owned(), n_rows })
-}
-
-fn slice(values: &Values, range: Range<usize>) -> Values {
-    let (start, len) = (range.start, range.len());
-    match values {
-        Values::Text(Strings::Dictionary { codes, values }) => Values::Text(Strings::Dictionary {
-            codes: codes.slice(start, len),
-            values: values.clone(),
-        }),
-        Values::Text(Strings::Plain(values)) => {
-            Values::Text(Strings::Plain(values.slice(start, len)))
-        }
-        Values::Bytes(values) => Values::Bytes(values.slice(start, len)),
-        Values::Id(values) => Values::Id(values.slice(start, len)),
-        Values::U64(values) => Values::U64(values.slice(start, len)),
-        Values::I64(values) => Values::I64(values.slice(start, len)),
-        Values::U32(values) => Values::U32(values.slice(start, len)),
-        Values::I32(values) => Values::I32(values.slice(start, len)),
-        Values::F64(values) => Values::F64(values.slice(start, len)),
-        Values::Bool(values) => Values::Bool(values.slice(start, len)),
-    }
 }

@@ -7,14 +7,16 @@
 //! trace, a few decoded slices, the slice that is being written.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use suyuan_block::directory::Presence;
 use suyuan_block::layout::{KeyCounts, KeyEntry, Layout, Scope};
 use suyuan_block::meta::{BlockId, BlockMeta, LogRange, SideRows, SliceMeta};
 use suyuan_block::reader::ReadError;
+use suyuan_block::traces::TraceTable;
 use suyuan_block::writer::{
-    BlockWriter, Chunks, Origin, RowRef, SliceTrace, WriteError, WriterOptions,
+    BlockWriter, Chunks, Origin, RowRef, SliceTrace, TRACES, WriteError, WriterOptions,
 };
 use suyuan_ids::TraceId;
 use suyuan_model::{Tenant, UnixNanosRange};
@@ -86,19 +88,9 @@ impl MergePlan {
     pub(super) fn read(inputs: &[Input]) -> Result<Self, BlockError> {
         let mut tenants: BTreeMap<Tenant, TenantPlan> = BTreeMap::new();
         for (number, input) in (0..).zip(inputs) {
-            let meta = input.reader.meta();
-            for (tenant_number, tenant) in (0..).zip(&meta.tenants) {
-                if input.gone.is_tenant_gone(tenant_number) {
-                    continue;
-                }
-                let plan = tenants
-                    .entry(tenant.tenant.clone())
-                    .or_insert_with(|| TenantPlan::new(tenant.tenant.clone()));
-                for range in &tenant.ranges {
-                    let part = Part { input: number, tenant: tenant_number, slice: range.slice };
-                    plan.add(input, part, tenant.received_unix_nanos)
-                        .map_err(|error| input.block.judge(error))?;
-                }
+            for slice in 0..input.reader.meta().slices.len() as u32 {
+                add_slice(&mut tenants, number, input, slice)
+                    .map_err(|error| input.block.judge(error))?;
             }
         }
         let mut merged = Self::default();
@@ -122,46 +114,81 @@ impl MergePlan {
     }
 }
 
+/// The traces of a slice, of all tenants.
+struct Traces {
+    ids: Vec<[u8; 16]>,
+    table: TraceTable,
+}
+
+/// Adds what an input has in a slice to the plans of its tenants.
+fn add_slice(
+    tenants: &mut BTreeMap<Tenant, TenantPlan>,
+    number: u32,
+    input: &Input,
+    slice: u32,
+) -> Result<(), ReadError> {
+    let meta = input.reader.meta();
+    let first_trace = meta.slices.get(slice as usize).map_or(0, |slice| slice.first_trace);
+    let mut traces = None;
+    for (tenant_number, tenant) in (0..).zip(&meta.tenants) {
+        let Some(range) = tenant.range_in(slice) else { continue };
+        if input.gone.is_tenant_gone(tenant_number) {
+            continue;
+        }
+        let traces = match &mut traces {
+            Some(traces) => traces,
+            none => {
+                let (ids, table) = input.reader.whole_traces(slice)?;
+                none.insert(Traces { ids, table })
+            }
+        };
+        let start = range.first_trace.wrapping_sub(first_trace) as usize;
+        let of_tenant = start..start.saturating_add(range.n_traces as usize);
+        let n_spans = traces.table.n_spans.get(of_tenant.clone());
+        let n_rows = n_spans.map(|n_spans| n_spans.iter().map(|n| u64::from(*n)).sum());
+        if n_rows != Some(u64::from(range.n_rows)) {
+            let problem = "a tenant's traces do not have as many spans as it has rows";
+            return Err(ReadError::Mismatch { file: TRACES, problem });
+        }
+        let plan = tenants
+            .entry(tenant.tenant.clone())
+            .or_insert_with(|| TenantPlan::new(tenant.tenant.clone()));
+        let part = Part { input: number, tenant: tenant_number, slice };
+        plan.add(input, part, of_tenant, traces);
+    }
+    Ok(())
+}
+
 impl TenantPlan {
     fn new(tenant: Tenant) -> Self {
         Self { tenant, parts: Vec::new(), pieces: Vec::new(), n_rows: 0, n_traces: 0 }
     }
 
-    fn add(
-        &mut self,
-        input: &Input,
-        part: Part,
-        received: UnixNanosRange,
-    ) -> Result<(), ReadError> {
-        let ids = input.reader.trace_ids(part.tenant, part.slice)?;
-        let table = input.reader.traces(part.tenant, part.slice)?;
-        if ids.len() != table.len() {
-            let problem = "it has not as many traces as the spans file";
-            return Err(ReadError::Mismatch { file: suyuan_block::writer::TRACES, problem });
-        }
+    /// Adds the traces of a part: places `of_part` of a slice's.
+    fn add(&mut self, input: &Input, part: Part, of_part: Range<usize>, traces: &Traces) {
         let number = self.parts.len() as u32;
         self.parts.push(part);
         let mut first_row = 0;
-        for (trace, id) in ids.into_iter().enumerate() {
-            let n_rows = table.n_spans[trace];
-            let piece = Piece {
-                id,
-                start_unix_nanos: table.start_unix_nanos[trace],
-                part: number,
-                first_row,
-                n_rows,
-                received: received_of(
-                    table.first_seen_unix_seconds[trace],
-                    table.last_seen_unix_seconds[trace],
-                    received,
-                ),
-            };
-            first_row += n_rows;
+        let received = input.reader.meta().tenants[part.tenant as usize].received_unix_nanos;
+        for trace in of_part {
+            let id = traces.ids[trace];
+            let n_rows = traces.table.n_spans[trace];
             if !input.gone.is_trace_gone(part.tenant, TraceId::from_bytes(id)) {
-                self.pieces.push(piece);
+                self.pieces.push(Piece {
+                    id,
+                    start_unix_nanos: traces.table.start_unix_nanos[trace],
+                    part: number,
+                    first_row,
+                    n_rows,
+                    received: received_of(
+                        traces.table.first_seen_unix_seconds[trace],
+                        traces.table.last_seen_unix_seconds[trace],
+                        received,
+                    ),
+                });
             }
+            first_row += n_rows;
         }
-        Ok(())
     }
 
     /// Puts the pieces of each trace beside each other. Returns how many traces have several.

@@ -57,7 +57,7 @@ impl Default for CompactionPolicy {
             traces_per_shared_max: 10,
             trace_horizon: Duration::from_hours(1),
             rows_per_dead_max: 2,
-            cache_bytes_max: 96 << 20,
+            cache_bytes_max: 64 << 20,
         }
     }
 }

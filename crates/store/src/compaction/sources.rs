@@ -2,18 +2,26 @@
 //!
 //! In: the slices that are asked for, again and again while an output slice is made. Out: chunks,
 //! the latest of them kept in bounded memory. Blocks are cut by time and so is what is written, so
-//! each slice is decoded once unless clocks lie wildly.
+//! each slice is decoded once unless clocks lie wildly. A slice that many tenants share is decoded
+//! for all of them at once.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use suyuan_block::reader::BlockReader;
+use suyuan_block::reader::{BlockReader, ReadError, WholeSlice};
 use suyuan_block::writer::{Chunks, ChunksError};
 use suyuan_model::Chunk;
 
 use super::gone::Gone;
 use crate::blocks::Block;
 use crate::chunk_file::encoded_bytes;
+
+/// What a decoded row takes in memory, about.
+const ROW_BYTES: u64 = 250;
+/// What a chunk takes in memory besides its values.
+const CHUNK_BYTES: u64 = 4 << 10;
+/// What each attribute column takes besides its values.
+const COLUMN_BYTES: u64 = 400;
 
 /// A block that is written anew.
 pub(super) struct Input {
@@ -42,6 +50,10 @@ pub(super) struct Sources<'a> {
     n_uses: u64,
     bytes: u64,
     bytes_max: u64,
+    /// Slices of which several tenants want their rows, unless they are too many to keep.
+    shared: HashSet<(u32, u32)>,
+    /// At most one of each input.
+    whole: Vec<(u32, u32, WholeSlice)>,
     /// Chunks decoded so far.
     pub(super) n_decoded: u64,
 }
@@ -54,7 +66,10 @@ struct Loaded {
 
 impl<'a> Sources<'a> {
     pub(super) fn new(inputs: &'a [Input], parts: Vec<Part>, bytes_max: u64) -> Self {
+        let shared = shared_slices(inputs, &parts, bytes_max);
         Self {
+            shared,
+            whole: Vec::new(),
             inputs,
             parts,
             loaded: HashMap::new(),
@@ -73,11 +88,28 @@ impl<'a> Sources<'a> {
     fn decode(&mut self, number: u32) -> Result<Arc<Chunk>, ChunksError> {
         let Part { input, tenant, slice } = self.parts[number as usize];
         let Input { block, reader, .. } = &self.inputs[input as usize];
-        let chunk = reader.slice(tenant, slice).map_err(|error| {
+        let chunk = match self.shared.contains(&(input, slice)) {
+            true => self.whole(input, slice).and_then(|whole| reader.rows_of(whole, tenant)),
+            false => reader.slice(tenant, slice),
+        };
+        let chunk = chunk.map_err(|error| {
             ChunksError::new(format!("slice {slice} of block {}", block.id), block.judge(error))
         })?;
         self.n_decoded += 1;
         Ok(Arc::new(chunk))
+    }
+
+    fn whole(&mut self, input: u32, slice: u32) -> Result<&WholeSlice, ReadError> {
+        let is_it = |(of, number, _): &(u32, u32, WholeSlice)| (*of, *number) == (input, slice);
+        if let Some(at) = self.whole.iter().position(is_it) {
+            return Ok(&self.whole[at].2);
+        }
+        // Tenants come in order, so what an input had before is not asked for again.
+        self.whole.retain(|(of, _, _)| *of != input);
+        let whole = self.inputs[input as usize].reader.whole_slice(slice)?;
+        self.whole.push((input, slice, whole));
+        let last = self.whole.len() - 1;
+        Ok(&self.whole[last].2)
     }
 
     /// Makes room for so many bytes; what is asked for now is kept whatever it takes.
@@ -91,6 +123,29 @@ impl<'a> Sources<'a> {
     }
 }
 
+/// The slices, by input, of which several tenants want their rows; none if one of each input would
+/// take more than the memory there is.
+fn shared_slices(inputs: &[Input], parts: &[Part], bytes_max: u64) -> HashSet<(u32, u32)> {
+    let mut n_tenants: HashMap<(u32, u32), u32> = HashMap::new();
+    for part in parts {
+        *n_tenants.entry((part.input, part.slice)).or_default() += 1;
+    }
+    n_tenants.retain(|_, n| *n > 1);
+    let rows = |(input, slice): &(u32, u32)| {
+        let slices = &inputs[*input as usize].reader.meta().slices;
+        slices.get(*slice as usize).map_or(0, |slice| u64::from(slice.n_rows))
+    };
+    let mut rows_of_inputs = vec![0; inputs.len()];
+    for place in n_tenants.keys() {
+        let of_input: &mut u64 = &mut rows_of_inputs[place.0 as usize];
+        *of_input = rows(place).max(*of_input);
+    }
+    if rows_of_inputs.iter().sum::<u64>() * ROW_BYTES > bytes_max {
+        return HashSet::new();
+    }
+    n_tenants.into_keys().collect()
+}
+
 impl Chunks for Sources<'_> {
     fn chunk(&mut self, number: u32) -> Result<Arc<Chunk>, ChunksError> {
         self.n_uses += 1;
@@ -102,7 +157,8 @@ impl Chunks for Sources<'_> {
             return Ok(loaded.chunk.clone());
         }
         let chunk = self.decode(number)?;
-        let bytes = encoded_bytes(&chunk);
+        let n_columns = chunk.attributes.columns.len() as u64;
+        let bytes = encoded_bytes(&chunk) + CHUNK_BYTES + n_columns * COLUMN_BYTES;
         self.make_room(bytes);
         self.bytes += bytes;
         self.by_use.insert(now, number);
