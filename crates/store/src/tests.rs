@@ -3,6 +3,7 @@
 use std::path::Path;
 
 pub(crate) mod driver;
+mod random;
 
 use suyuan_model::{
     AttributeOwner, Chunk, EventHead, LinkHead, SpanHead, TableBuilder, UnixNanosRange, ValueRef,
