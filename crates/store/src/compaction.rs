@@ -28,7 +28,7 @@ use crate::keeper::{KeepError, Work};
 use crate::view::View;
 use crate::{Inner, now_unix_nanos};
 
-pub(crate) use self::gone::{ErasedRows, rows_of, tombstones_of};
+pub(crate) use self::gone::{ErasedRows, rows_of};
 pub(crate) use self::merge::MergeError;
 pub use self::policy::{CompactionPolicy, CompactionStart};
 pub(crate) use self::sharing::Sharing;
@@ -52,11 +52,14 @@ pub struct CompactionReport {
     pub time: Duration,
 }
 
-/// Whether erased rows may stay in files for a while.
+/// Why blocks are compacted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Erase {
-    WhenDue,
-    Now,
+pub(crate) enum Occasion {
+    /// It is time for it, if it pays.
+    Routine,
+    /// Somebody asked: erased rows go at once, and small blocks become one however far apart their
+    /// spans were received, so that pieces of a trace that came days apart meet.
+    Request,
 }
 
 /// New blocks whose files are written, until it is known whether the catalog has them.
@@ -95,7 +98,7 @@ impl Inner {
     pub(crate) fn compact_once(
         &self,
         work: &mut Work,
-        erase: Erase,
+        occasion: Occasion,
     ) -> Result<Option<CompactionReport>, KeepError> {
         if let Some(report) = self.commit_pending(work)? {
             return Ok(Some(report));
@@ -103,7 +106,7 @@ impl Inner {
         self.install(self.catalog.refresh()?);
         let view = self.view();
         work.forget(&view);
-        let Some(inputs) = self.choose(work, &view, erase)? else { return Ok(None) };
+        let Some(inputs) = self.choose(work, &view, occasion)? else { return Ok(None) };
         let ids: Vec<Uuid> = inputs.iter().map(|input| input.block.id).collect();
         match self.merge(&view, &inputs) {
             Ok(pending) => work.pending = Some(pending),
@@ -123,9 +126,12 @@ impl Inner {
         &self,
         work: &mut Work,
         view: &View,
-        erase: Erase,
+        occasion: Occasion,
     ) -> Result<Option<Vec<Input>>, KeepError> {
-        let policy = &self.options.keep.compaction;
+        let mut policy = self.options.keep.compaction;
+        if occasion == Occasion::Request {
+            policy.time_max = Duration::MAX;
+        }
         let mut blocks = Vec::new();
         let mut candidates = Vec::new();
         for block in view.blocks.values() {
@@ -133,16 +139,16 @@ impl Inner {
             if work.barred.contains(&block.id) || block.broken().is_some() {
                 continue;
             }
-            match self.candidate(work, view, block, meta, erase) {
+            match self.candidate(work, view, block, meta, occasion) {
                 Ok(candidate) => candidates.push(candidate),
                 Err(BlockError::Broken { .. }) => continue,
                 Err(error) => return Err(error.into()),
             }
             blocks.push(block);
         }
-        self.keeper.set_waiting_blocks(n_waiting(&candidates, policy));
+        self.keeper.set_waiting_blocks(n_waiting(&candidates, &policy));
         let sharing = &mut work.sharing;
-        let chosen = choose(&candidates, policy, |one, other| {
+        let chosen = choose(&candidates, &policy, |one, other| {
             let is_smaller = candidates[one].n_rows <= candidates[other].n_rows;
             let (smaller, larger) = if is_smaller { (one, other) } else { (other, one) };
             match sharing.shared_traces(self, blocks[smaller], blocks[larger]) {
@@ -166,12 +172,12 @@ impl Inner {
         view: &View,
         block: &Block,
         meta: &BlockMeta,
-        erase: Erase,
+        occasion: Occasion,
     ) -> Result<Candidate, BlockError> {
         let dead = work.erased_rows.dead(self, view, block, meta)?;
         let erase_within = u64::try_from(self.options.keep.erase_within.as_nanos());
         let due_unix_nanos = now_unix_nanos().saturating_sub(erase_within.unwrap_or(u64::MAX));
-        let is_due = |erased: u64| erase == Erase::Now || erased <= due_unix_nanos;
+        let is_due = |erased: u64| occasion == Occasion::Request || erased <= due_unix_nanos;
         Ok(Candidate {
             id: block.id,
             n_rows: meta.n_spans(),

@@ -20,7 +20,7 @@ use suyuan_wal::Uuid;
 
 use crate::blocks::BlockError;
 use crate::compaction::{
-    CompactionPolicy, CompactionReport, CompactionStart, Erase, ErasedRows, MergeError, Pending,
+    CompactionPolicy, CompactionReport, CompactionStart, ErasedRows, MergeError, Occasion, Pending,
     Sharing,
 };
 use crate::retention::{RetentionPolicy, expired, is_all_expired};
@@ -143,7 +143,7 @@ impl Store {
             if inner.keeper.is_stopping() {
                 return Err(CompactError::Stopping);
             }
-            match inner.compact_once(&mut work, Erase::Now) {
+            match inner.compact_once(&mut work, Occasion::Request) {
                 Ok(Some(done)) => report.add(&done),
                 Ok(None) => return Ok(report),
                 Err(KeepError::Merge(MergeError::Stopping)) => return Err(CompactError::Stopping),
@@ -270,8 +270,9 @@ impl Inner {
         self.install(self.catalog.refresh()?);
         self.remove_expired(work)?;
         if self.options.keep.compaction.start == CompactionStart::ByItself {
-            while !self.keeper.is_stopping() && self.compact_once(work, Erase::WhenDue)?.is_some() {
-            }
+            while !self.keeper.is_stopping()
+                && self.compact_once(work, Occasion::Routine)?.is_some()
+            {}
         }
         let is_due = |at: Instant| at.elapsed() >= CLEAN_INTERVAL;
         if work.cleaned_at.is_none_or(is_due) {

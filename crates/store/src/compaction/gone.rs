@@ -49,7 +49,7 @@ impl Gone {
 }
 
 /// The erasures that a block must still obey.
-pub(crate) fn tombstones_of<'a>(
+fn tombstones_of<'a>(
     view: &'a View,
     block: &Block,
 ) -> impl Iterator<Item = (TombstoneId, &'a Tombstone)> {

@@ -23,7 +23,8 @@ pub struct CompactionPolicy {
     /// Of all blocks of a compaction together: it keeps 120 bytes of each trace in memory.
     pub traces_max: u64,
     /// Between the first and the last span received of blocks that become one because they are
-    /// small: a block expires when its last span does.
+    /// small: a block expires when its last span does. Who asks for a compaction gets it without
+    /// this limit.
     pub time_max: Duration,
     /// Two blocks of about the same size become one that share more than one trace in so many of
     /// the smaller one's.

@@ -14,7 +14,6 @@ use suyuan_catalog::{Change, CommitError, Forgets, Tombstone, TombstoneId};
 use suyuan_wal::Uuid;
 
 use super::{KeepError, Work};
-use crate::compaction::tombstones_of;
 use crate::view::{LOG_BEGIN, View};
 use crate::{Inner, now_unix_nanos};
 
@@ -156,8 +155,7 @@ impl Inner {
         tombstone: &Tombstone,
     ) -> Result<bool, KeepError> {
         for block in view.blocks.values() {
-            let is_covered = tombstones_of(view, block).any(|(covering, _)| covering == id);
-            if !is_covered {
+            if !block.is_covered_by(id.number, tombstone) {
                 continue;
             }
             let Some(meta) = block.meta() else { return Ok(true) };
