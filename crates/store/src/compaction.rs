@@ -28,7 +28,7 @@ use crate::keeper::{KeepError, Work};
 use crate::view::View;
 use crate::{Inner, now_unix_nanos};
 
-pub(crate) use self::gone::{ErasedRows, rows_of};
+pub(crate) use self::gone::{ErasedRows, rows_of, tombstones_of};
 pub(crate) use self::merge::MergeError;
 pub use self::policy::{CompactionPolicy, CompactionStart};
 pub(crate) use self::sharing::Sharing;

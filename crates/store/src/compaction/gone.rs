@@ -49,7 +49,7 @@ impl Gone {
 }
 
 /// The erasures that a block must still obey.
-fn tombstones_of<'a>(
+pub(crate) fn tombstones_of<'a>(
     view: &'a View,
     block: &Block,
 ) -> impl Iterator<Item = (TombstoneId, &'a Tombstone)> {
