@@ -21,6 +21,8 @@ use crate::window::Window;
 pub(crate) type TenantWindow = Arc<RwLock<Window>>;
 
 pub(crate) struct Live {
+    /// No other one of this process has it, neither before nor after: an address would come again.
+    number: u64,
     /// Where the log's records begin whose rows are here.
     begin: Position,
     windows: RwLock<HashMap<Tenant, TenantWindow>>,
@@ -36,7 +38,9 @@ pub(crate) struct Live {
 
 impl Live {
     pub(crate) fn new(begin: Position) -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
         Self {
+            number: NEXT.fetch_add(1, Relaxed),
             begin,
             windows: RwLock::default(),
             n_rows: AtomicU64::new(0),
@@ -46,6 +50,11 @@ impl Live {
             end: OnceLock::new(),
             written: Mutex::default(),
         }
+    }
+
+    /// Which live data this is.
+    pub(crate) fn number(&self) -> u64 {
+        self.number
     }
 
     pub(crate) fn begin(&self) -> Position {

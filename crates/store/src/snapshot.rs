@@ -54,13 +54,13 @@ pub(crate) struct BlockSource {
     pub(crate) erased: HashSet<TraceId>,
 }
 
-/// Which live data, while anybody remembers it.
+/// Which live data. What is known under it may outlive the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct LiveKey(usize);
+pub(crate) struct LiveKey(u64);
 
 impl LiveKey {
     pub(crate) fn of(live: &Arc<Live>) -> Self {
-        Self(Arc::as_ptr(live) as usize)
+        Self(live.number())
     }
 }
 
@@ -155,4 +155,18 @@ fn block_sources(view: &View, tenant: &Tenant) -> (Vec<BlockSource>, Vec<Skipped
     }
     sources.sort_by_key(|source| std::cmp::Reverse((source.received.max, source.block.id)));
     (sources, unreadable)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::view::LOG_BEGIN;
+
+    #[test]
+    fn live_data_that_is_gone_leaves_its_key_to_nobody() {
+        let keys = (0..64).map(|_| LiveKey::of(&Arc::new(Live::new(LOG_BEGIN))));
+        assert_eq!(keys.collect::<BTreeSet<_>>().len(), 64);
+    }
 }
