@@ -269,16 +269,27 @@ impl Inner {
     fn keep(&self, work: &mut Work) -> Result<(), KeepError> {
         self.install(self.catalog.refresh()?);
         self.remove_expired(work)?;
-        if self.options.keep.compaction.start == CompactionStart::ByItself {
-            while !self.keeper.is_stopping()
-                && self.compact_once(work, Occasion::Routine)?.is_some()
-            {}
+        let compacted = self.compact_routinely(work);
+        // Also if it failed: on a full disk this is what makes room.
+        self.clean_if_due(work)?;
+        compacted
+    }
+
+    fn compact_routinely(&self, work: &mut Work) -> Result<(), KeepError> {
+        if self.options.keep.compaction.start == CompactionStart::OnRequest {
+            return Ok(());
         }
-        let is_due = |at: Instant| at.elapsed() >= CLEAN_INTERVAL;
-        if work.cleaned_at.is_none_or(is_due) {
-            self.clean(work)?;
-            work.cleaned_at = Some(Instant::now());
+        while !self.keeper.is_stopping() && self.compact_once(work, Occasion::Routine)?.is_some() {}
+        Ok(())
+    }
+
+    fn clean_if_due(&self, work: &mut Work) -> Result<(), KeepError> {
+        let is_quiet = |at: Instant| at.elapsed() < CLEAN_INTERVAL;
+        if self.keeper.is_stopping() || work.cleaned_at.is_some_and(is_quiet) {
+            return Ok(());
         }
+        self.clean(work)?;
+        work.cleaned_at = Some(Instant::now());
         Ok(())
     }
 

@@ -70,6 +70,26 @@ fn files_of_others_and_of_blocks_that_exist_are_left_alone() {
 }
 
 #[test]
+fn a_store_that_takes_no_new_block_is_cleaned_all_the_same() {
+    let mut filler = Driver::new();
+    let publish = |filler: &mut Driver, trace: u32| {
+        filler.publish(&tenant("anna"), &[TestSpan { trace, id: 1, ..TestSpan::default() }]);
+        filler.flush();
+    };
+    (0..3).for_each(|trace| publish(&mut filler, trace));
+    let mut keep = keep_nothing_but_order();
+    keep.compaction.start = crate::CompactionStart::ByItself;
+    let keeping = Driver::on(filler.objects.clone(), 2, keep);
+    keeping.pause_seals();
+    publish(&mut filler, 3);
+    let orphan = put_orphan(&filler, 1);
+    advance(&filler, HOUR + Duration::from_secs(1));
+    keeping.store.keep_once().expect_err("four blocks would become one");
+    assert!(!exists(&filler, orphan));
+    filler.check_exactly();
+}
+
+#[test]
 fn what_another_server_commits_is_seen() {
     let mut one = with_a_block();
     let other = Driver::on(one.objects.clone(), 2, keep_nothing_but_order());
