@@ -3,6 +3,7 @@
 use std::path::Path;
 
 pub(crate) mod driver;
+mod fixtures;
 mod random;
 
 use suyuan_model::{

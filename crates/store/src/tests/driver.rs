@@ -307,7 +307,7 @@ impl Driver {
 }
 
 impl Expected {
-    fn add(&mut self, tenant: &Tenant, spans: &[TestSpan], chunk: &Chunk) {
+    pub(crate) fn add(&mut self, tenant: &Tenant, spans: &[TestSpan], chunk: &Chunk) {
         let of_tenant = self.0.entry(tenant.clone()).or_default();
         for (row, span) in (0..).zip(spans) {
             let key = (span.trace, span.id, span.kind, span.start);
@@ -438,15 +438,7 @@ pub(crate) fn chunk(spans: &[TestSpan]) -> Chunk {
             }
         };
         for (key, value) in &span.attributes {
-            match value % 3 {
-                0 => table.push_int(AttributeOwner::Span, key.as_bytes(), *value),
-                1 => table.push_string(
-                    AttributeOwner::Span,
-                    key.as_bytes(),
-                    value.to_string().as_bytes(),
-                ),
-                _ => table.push_double(AttributeOwner::Span, key.as_bytes(), *value as f64),
-            }
+            push_value(&mut table, key.as_bytes(), *value);
         }
         for event in 0..span.n_events {
             table.push_int(AttributeOwner::Event, b"n", event.into());
@@ -478,6 +470,21 @@ pub(crate) fn chunk(spans: &[TestSpan]) -> Chunk {
         });
     }
     table.freeze()
+}
+
+/// An attribute of a type that its value decides.
+fn push_value(table: &mut TableBuilder, key: &[u8], value: i64) {
+    let owner = AttributeOwner::Span;
+    match value % 7 {
+        0 => table.push_int(owner, key, value),
+        1 => table.push_string(owner, key, value.to_string().as_bytes()),
+        2 => table.push_double(owner, key, value as f64),
+        3 => table.push_bool(owner, key, value % 2 == 0),
+        4 => table.push_bytes(owner, key, &value.to_le_bytes()),
+        // A list of one number.
+        5 => table.push_array(owner, key, &[0x0a, 0x02, 0x18, (value % 100) as u8]),
+        _ => table.push_empty(owner, key),
+    }
 }
 
 /// Numbers that a seed decides.
