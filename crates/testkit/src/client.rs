@@ -241,6 +241,22 @@ impl Client {
         self.call(Method::GET, self.addresses.http, path, &headers, Bytes::new()).await
     }
 
+    /// Makes blocks of everything acknowledged; also merges them if `compact`. What the server
+    /// says about it.
+    pub async fn flush(&self, compact: bool) -> Result<String, String> {
+        let path = format!("/api/admin/flush?compact={compact}");
+        let answer = self.call(Method::POST, self.addresses.http, &path, &[], Bytes::new()).await?;
+        match answer.status {
+            StatusCode::OK => Ok(answer.text()),
+            status => Err(format!("{path}: {status} {}", answer.text())),
+        }
+    }
+
+    /// Posts nothing to a path of that port.
+    pub async fn post(&self, path: &str) -> Result<Answer, String> {
+        self.call(Method::POST, self.addresses.http, path, &[], Bytes::new()).await
+    }
+
     async fn call(
         &self,
         method: Method,
