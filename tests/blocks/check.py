@@ -6,12 +6,14 @@ FOLDER holds what the example `sample_block` writes. Every Python listing of the
 order; then what it left in `tree`, `parents`, `attributes` and `traces` must be what was sent.
 """
 
+import collections
 import pathlib
 import re
 import struct
 import sys
 
 import pyarrow.parquet as pq
+from opentelemetry.proto.common.v1.common_pb2 import KeyValueList
 
 
 def said(value):
@@ -59,6 +61,21 @@ def main():
 
     ids = {line.split("\t")[0] for line in sent}
     assert [trace for trace, *_ in recipe["traces"]] and {trace for trace, *_ in recipe["traces"]} == ids
+    by_service = collections.Counter(line.split("\t")[4] for line in sent)
+    assert recipe["by_service"] == by_service, "counts by service"
+    # The example gives an event and a link to every span of kind 5, at the span's start.
+    kinds = ["trace_id", "span_id", "start_unix_nanos", "kind"]
+    spans = pq.read_table(block / "spans.parquet", columns=kinds).to_pylist()
+    consumers = sorted((s["trace_id"].hex(), s["span_id"], s["start_unix_nanos"]) for s in spans if s["kind"] == 5)
+    assert consumers and consumers == sorted((event[0], event[1], event[3]) for event in recipe["events"])
+    for _, _, name, _, attributes in recipe["events"]:
+        pairs = KeyValueList.FromString(attributes).values
+        assert [name, *((pair.key, pair.value.string_value) for pair in pairs)] == [
+            "exception",
+            ("exception.type", "Timeout"),
+        ]
+    links = sorted(recipe["links"])
+    assert links == [(trace, span, trace) for trace, span, _ in consumers], "links"
     services = {attribute for pairs in recipe["of_resources"] for attribute in pairs}
     assert ("host.name", "host-1") in services
     assert len(recipe["slowest"]) == 10 and all(row[1] and row[5] == "library" for row in recipe["slowest"])
