@@ -106,6 +106,10 @@ impl From<FindError> for SplitError {
 impl Splits {
     /// The split set of a snapshot. Blocks that cannot be read are left out and named.
     pub(crate) fn of(&self, snapshot: &Snapshot) -> Result<Arc<SplitSet>, FindError> {
+        if snapshot.blocks.len() + snapshot.live.len() < 2 {
+            // Nothing is kept of a name that anybody may ask for.
+            return Ok(Arc::new(SplitSet::new(Vec::new(), Vec::new(), 0)));
+        }
         let tenant = {
             let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
             tenants.entry(snapshot.tenant.clone()).or_default().clone()
@@ -144,10 +148,19 @@ impl Splits {
         })
     }
 
+    /// Of how many tenants something is kept.
+    #[cfg(test)]
+    pub(crate) fn n_tenants(&self) -> usize {
+        self.tenants.lock().expect("not poisoned").len()
+    }
+
     /// Forgets what is about sources that are gone.
     pub(crate) fn retain(&self, view: &View) {
         let tenants: Vec<Arc<Mutex<TenantSplits>>> = {
-            let tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+            tenants.retain(|tenant, _| view.has_tenant(tenant));
+            let mut totals = self.totals.lock().unwrap_or_else(PoisonError::into_inner);
+            totals.retain(|tenant, _| tenants.contains_key(tenant));
             tenants.values().cloned().collect()
         };
         for tenant in tenants {

@@ -51,6 +51,14 @@ impl View {
         Self { live, blocks, state, expired: self.expired.clone() }
     }
 
+    /// Whether anything of a tenant is there, hidden or not.
+    pub(crate) fn has_tenant(&self, tenant: &Tenant) -> bool {
+        let is_in =
+            |block: &Arc<Block>| block.meta().is_some_and(|meta| meta.tenant(tenant).is_some());
+        self.live.iter().any(|live| live.window(tenant).is_some())
+            || self.blocks.values().any(is_in)
+    }
+
     /// Whether what live data has of a trace was erased.
     pub(crate) fn is_erased_live(
         &self,

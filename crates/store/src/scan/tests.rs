@@ -204,7 +204,7 @@ fn a_snapshot_stays_as_it_is_while_rows_come_and_blocks_change() {
         &|driver| driver.publish(&anna, &[span(1, 3), span(5, 2), span(6, 1)]),
         &|driver| driver.flush(),
         &|driver| driver.publish(&anna, &[span(1, 4), span(6, 2)]),
-        &|driver| drop(driver.store.compact().expect("compacts")),
+        &|driver| assert!(driver.store.compact().expect("compacts").compactions > 0),
     ];
     for change in changes {
         change(&mut driver);
@@ -429,4 +429,27 @@ fn rows_of_others_are_left_out() {
     check(5..9, &[5..6, 8..9], &[1, 2]);
     check(5..9, &[5..9], &[]);
     check(0..4, &[1..2, 2..3], &[0, 3]);
+}
+
+#[test]
+fn a_tenant_who_has_nothing_takes_no_memory() {
+    let mut driver = Driver::new();
+    // Only who asks shall compute anything.
+    driver.store.0.splitter.stop();
+    let n_known = |driver: &Driver| driver.store.0.splits.n_tenants();
+    for name in ["nobody", "nemo"] {
+        assert!(driver.store.snapshot(&tenant(name)).split().expect("known").is_empty());
+    }
+    assert_eq!(n_known(&driver), 0);
+    let anna = tenant("anna");
+    driver.publish(&anna, &[span(1, 1)]);
+    driver.flush();
+    driver.publish(&anna, &[span(1, 2)]);
+    assert_eq!(driver.store.snapshot(&anna).split().expect("readable").len(), 1);
+    assert_eq!(n_known(&driver), 1);
+    driver.erase(&anna, None);
+    driver.flush();
+    driver.store.compact().expect("compacts");
+    driver.store.0.splits.retain(&driver.store.0.view());
+    assert_eq!(n_known(&driver), 0);
 }
