@@ -23,8 +23,10 @@ use tokio::task::JoinSet;
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_suyuan");
 
-/// Small segments, so that the log also rolls and recovers while it is killed.
-const SETTINGS: &[(&str, &str)] = &[("SUYUAN_LOG_SEGMENT_BYTES_MAX", "1 MiB")];
+/// Small segments and blocks, so that the log also rolls and is shortened, and blocks are made and
+/// merged, while the server is killed.
+const SETTINGS: &[(&str, &str)] =
+    &[("SUYUAN_LOG_SEGMENT_BYTES_MAX", "1 MiB"), ("SUYUAN_SEAL_ROWS_MAX", "1000")];
 
 const N_SENDERS: u64 = 4;
 const SPANS_PER_REQUEST: u64 = 20;
@@ -144,7 +146,12 @@ async fn all_found_once(server: &ServerProcess, all: &[Sent]) -> Counts {
     let client = Client::new(server.addresses());
     let counts = look_for(&client, all).await;
     assert_eq!((counts.lost, counts.duplicated), (0, 0), "{counts:?}");
-    let n_rows = client.metric("suyuan_store_live_rows", &[]).await.unwrap() as u64;
+    // After a seal live rows are rows of a block.
+    let told = client.flush(true).await.unwrap();
+    println!("{told}");
+    let rows = async |of: &str| client.metric(&format!("suyuan_store_{of}"), &[]).await.unwrap();
+    assert_eq!(rows("live_rows").await, 0.0, "everything is in blocks");
+    let n_rows = rows("block_rows").await as u64;
     assert_eq!(n_rows, counts.found + counts.unanswered_found, "spans stored more than once");
     counts
 }

@@ -3,8 +3,10 @@
 //!
 //! Every request of the corpora and some of our own goes over gRPC, HTTP protobuf and HTTP JSON,
 //! each time under trace ids of its own and compressed by turns; every trace is then asked for in
-//! all four forms, from the live server and from one that was killed and started again. The
-//! oracle says what must be found, `testkit::equality` what "equal" means.
+//! all four forms, from the live server and from one that was killed and started again. Then all of
+//! it again with blocks made meanwhile, on the local disk and in a bucket: out of blocks and live
+//! data, after a kill, and out of compacted blocks. The oracle says what must be found,
+//! `testkit::equality` what "equal" means.
 
 #![expect(clippy::unwrap_used, reason = "a test ends where it fails")]
 
@@ -18,6 +20,7 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use suyuan_testkit::client::{Client, Compression, Form, Protocol};
 use suyuan_testkit::corpus::{Case, Corpora};
 use suyuan_testkit::equality::{compare, hex, missing_for_grafana, spans};
+use suyuan_testkit::fake_s3::{ACCESS_KEY_ID, BUCKET, FakeS3, SECRET_ACCESS_KEY};
 use suyuan_testkit::oracle::{Oracle, SINGLE_TENANT};
 use suyuan_testkit::process::ServerProcess;
 use suyuan_testkit::sample::{
@@ -26,8 +29,15 @@ use suyuan_testkit::sample::{
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_suyuan");
 
+/// Blocks that are made while requests come.
+const FLUSHES: usize = 9;
+
 fn start(data_dir: &Path) -> (ServerProcess, Client) {
-    let server = ServerProcess::start(Path::new(PROGRAM), data_dir, &[]).unwrap();
+    start_with(data_dir, &[])
+}
+
+fn start_with(data_dir: &Path, settings: &[(&str, &str)]) -> (ServerProcess, Client) {
+    let server = ServerProcess::start(Path::new(PROGRAM), data_dir, settings).unwrap();
     let client = Client::new(server.addresses());
     (server, client)
 }
@@ -43,9 +53,78 @@ async fn spans_of_the_corpora_are_found_as_they_were_sent() {
     round_trip(corpora.all()).await;
 }
 
+#[tokio::test]
+async fn spans_of_our_own_are_found_in_blocks_on_disk() {
+    round_trip_through_blocks(own_cases(), &[]).await;
+}
+
+#[tokio::test]
+async fn spans_of_the_corpora_are_found_in_blocks_on_disk() {
+    let Some(corpora) = Corpora::find() else { return };
+    round_trip_through_blocks(corpora.all(), &[]).await;
+}
+
+#[test]
+fn spans_of_our_own_are_found_in_blocks_in_a_bucket() {
+    let bucket = FakeS3::start();
+    let endpoint = bucket.endpoint();
+    let settings = [
+        ("SUYUAN_OBJECTS_KIND", "s3"),
+        ("SUYUAN_OBJECTS_BUCKET", BUCKET),
+        ("SUYUAN_OBJECTS_ENDPOINT", &endpoint),
+        ("SUYUAN_OBJECTS_REGION", "us-east-1"),
+        ("SUYUAN_OBJECTS_ACCESS_KEY_ID", ACCESS_KEY_ID),
+        ("SUYUAN_OBJECTS_SECRET_ACCESS_KEY", SECRET_ACCESS_KEY),
+        ("SUYUAN_OBJECTS_ALLOW_HTTP", "true"),
+    ];
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(round_trip_through_blocks(own_cases(), &settings));
+    eprintln!("{} requests to the bucket", bucket.requests());
+}
+
 async fn round_trip(cases: Vec<Case>) {
     let data_dir = tempfile::tempdir().unwrap();
     let (server, client) = start(data_dir.path());
+    let (oracle, n_requests) = send_all(&client, &cases, usize::MAX).await;
+    let n_answers = found_as_sent(&client, &oracle).await;
+    server.kill();
+    let (server, client) = start(data_dir.path());
+    let n_answers = n_answers + found_as_sent(&client, &oracle).await;
+    let (status, said) = server.terminate().await;
+    assert!(status.success(), "{status}: {said}");
+    let n_traces = oracle.trace_ids(SINGLE_TENANT).len();
+    eprintln!("{n_requests} requests, {n_traces} traces, {n_answers} answers compared");
+}
+
+async fn round_trip_through_blocks(cases: Vec<Case>, settings: &[(&str, &str)]) {
+    let data_dir = tempfile::tempdir().unwrap();
+    // Only when it is asked for, so that it is known what is compacted.
+    let settings = [settings, &[("SUYUAN_COMPACTION_ENABLED", "false")]].concat();
+    let (server, client) = start_with(data_dir.path(), &settings);
+    let requests_per_flush = (Protocol::ALL.len() * cases.len() / FLUSHES).max(1);
+    let (oracle, n_requests) = send_all(&client, &cases, requests_per_flush).await;
+    let mut n_answers = found_as_sent(&client, &oracle).await;
+    let n_blocks = client.metric("suyuan_store_blocks", &[]).await.unwrap();
+    assert!(n_blocks >= FLUSHES as f64, "{n_blocks} blocks");
+    server.kill();
+    let (server, client) = start_with(data_dir.path(), &settings);
+    n_answers += found_as_sent(&client, &oracle).await;
+    let told = client.flush(true).await.unwrap();
+    assert_eq!(client.metric("suyuan_store_live_rows", &[]).await.unwrap(), 0.0, "{told}");
+    let n_compacted = client.metric("suyuan_store_blocks", &[]).await.unwrap();
+    assert!(n_compacted < n_blocks, "{n_blocks} blocks became {n_compacted}: {told}");
+    n_answers += found_as_sent(&client, &oracle).await;
+    let (status, said) = server.terminate().await;
+    assert!(status.success(), "{status}: {said}");
+    let n_traces = oracle.trace_ids(SINGLE_TENANT).len();
+    eprintln!(
+        "{n_requests} requests, {n_traces} traces, {n_blocks} blocks, then {n_compacted}; \
+         {n_answers} answers compared"
+    );
+}
+
+/// Sends every case over every protocol; makes a block after every so many requests.
+async fn send_all(client: &Client, cases: &[Case], requests_per_flush: usize) -> (Oracle, usize) {
     let mut oracle = Oracle::new();
     let mut n_requests = 0;
     for (protocol, salt) in Protocol::ALL.into_iter().zip(1..) {
@@ -57,16 +136,12 @@ async fn round_trip(cases: Vec<Case>) {
             assert_eq!(answer, Default::default(), "{} {protocol:?}", case.name);
             assert_eq!(oracle.accept(SINGLE_TENANT, &case.request).refusals, []);
             n_requests += 1;
+            if n_requests.is_multiple_of(requests_per_flush) {
+                client.flush(false).await.unwrap();
+            }
         }
     }
-    let n_answers = found_as_sent(&client, &oracle).await;
-    server.kill();
-    let (server, client) = start(data_dir.path());
-    let n_answers = n_answers + found_as_sent(&client, &oracle).await;
-    let (status, said) = server.terminate().await;
-    assert!(status.success(), "{status}: {said}");
-    let n_traces = oracle.trace_ids(SINGLE_TENANT).len();
-    eprintln!("{n_requests} requests, {n_traces} traces, {n_answers} answers compared");
+    (oracle, n_requests)
 }
 
 /// Compares every trace in every form; returns how many answers that were.
