@@ -174,13 +174,21 @@ mod tests {
             },
             "total": { "blocks": 1, "spans": 49_999, "bytes": 1_400_000 },
         });
-        expect![[r#""#]].assert_eq(&flushed_text(&answer).unwrap());
+        expect![[r#"
+            flushed: 1 block, 12,000 spans, 391 KiB
+            compacted: 4 blocks to 1, 50,000 to 49,999 spans, 1.5 MiB to 1.3 MiB: 7 split traces joined, 1 duplicate and 0 erased or expired spans left out
+            now: 1 block, 49,999 spans, 1.3 MiB
+        "#]].assert_eq(&flushed_text(&answer).unwrap());
     }
 
     #[test]
     fn an_erasure_is_told_with_what_is_left_of_it() {
         let answer = json!({ "erased": { "liveSpans": 1, "blockSpans": 45, "blocks": 2 } });
-        expect![[r#""#]].assert_eq(&erased_text(&answer).unwrap());
+        expect![[r#"
+            erased: 46 spans
+            its bytes leave the files within a day, or now with `suyuan flush --compact`
+        "#]]
+        .assert_eq(&erased_text(&answer).unwrap());
         let answer = json!({ "erased": { "liveSpans": 0, "blockSpans": 0, "blocks": 0 } });
         assert_eq!(erased_text(&answer).unwrap(), "erased: 0 spans\n");
     }

@@ -232,6 +232,7 @@ fn store_options(
     };
     suyuan_store::Options {
         resident_bytes_max: live_memory_bytes(config),
+        trace_horizon: config.query.trace_horizon,
         read_cache_bytes_max: READ_CACHE_BYTES,
         seal: SealPolicy {
             rows_max: config.seal.rows_max,

@@ -55,13 +55,14 @@ async fn spans_of_the_corpora_are_found_as_they_were_sent() {
 
 #[tokio::test]
 async fn spans_of_our_own_are_found_in_blocks_on_disk() {
-    round_trip_through_blocks(own_cases(), &[]).await;
+    round_trip_through_blocks(own_cases(), &[], Form::ALL.len()).await;
 }
 
 #[tokio::test]
 async fn spans_of_the_corpora_are_found_in_blocks_on_disk() {
     let Some(corpora) = Corpora::find() else { return };
-    round_trip_through_blocks(corpora.all(), &[]).await;
+    // In each form live data has shown them already.
+    round_trip_through_blocks(corpora.all(), &[], 1).await;
 }
 
 #[test]
@@ -78,7 +79,7 @@ fn spans_of_our_own_are_found_in_blocks_in_a_bucket() {
         ("SUYUAN_OBJECTS_ALLOW_HTTP", "true"),
     ];
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    runtime.block_on(round_trip_through_blocks(own_cases(), &settings));
+    runtime.block_on(round_trip_through_blocks(own_cases(), &settings, Form::ALL.len()));
     eprintln!("{} requests to the bucket", bucket.requests());
 }
 
@@ -86,34 +87,34 @@ async fn round_trip(cases: Vec<Case>) {
     let data_dir = tempfile::tempdir().unwrap();
     let (server, client) = start(data_dir.path());
     let (oracle, n_requests) = send_all(&client, &cases, usize::MAX).await;
-    let n_answers = found_as_sent(&client, &oracle).await;
+    let n_answers = found_as_sent(&client, &oracle, Form::ALL.len()).await;
     server.kill();
     let (server, client) = start(data_dir.path());
-    let n_answers = n_answers + found_as_sent(&client, &oracle).await;
+    let n_answers = n_answers + found_as_sent(&client, &oracle, Form::ALL.len()).await;
     let (status, said) = server.terminate().await;
     assert!(status.success(), "{status}: {said}");
     let n_traces = oracle.trace_ids(SINGLE_TENANT).len();
     eprintln!("{n_requests} requests, {n_traces} traces, {n_answers} answers compared");
 }
 
-async fn round_trip_through_blocks(cases: Vec<Case>, settings: &[(&str, &str)]) {
+async fn round_trip_through_blocks(cases: Vec<Case>, settings: &[(&str, &str)], n_forms: usize) {
     let data_dir = tempfile::tempdir().unwrap();
     // Only when it is asked for, so that it is known what is compacted.
     let settings = [settings, &[("SUYUAN_COMPACTION_ENABLED", "false")]].concat();
     let (server, client) = start_with(data_dir.path(), &settings);
     let requests_per_flush = (Protocol::ALL.len() * cases.len() / FLUSHES).max(1);
     let (oracle, n_requests) = send_all(&client, &cases, requests_per_flush).await;
-    let mut n_answers = found_as_sent(&client, &oracle).await;
+    let mut n_answers = found_as_sent(&client, &oracle, n_forms).await;
     let n_blocks = client.metric("suyuan_store_blocks", &[]).await.unwrap();
     assert!(n_blocks >= FLUSHES as f64, "{n_blocks} blocks");
     server.kill();
     let (server, client) = start_with(data_dir.path(), &settings);
-    n_answers += found_as_sent(&client, &oracle).await;
+    n_answers += found_as_sent(&client, &oracle, n_forms).await;
     let told = client.flush(true).await.unwrap();
     assert_eq!(client.metric("suyuan_store_live_rows", &[]).await.unwrap(), 0.0, "{told}");
     let n_compacted = client.metric("suyuan_store_blocks", &[]).await.unwrap();
     assert!(n_compacted < n_blocks, "{n_blocks} blocks became {n_compacted}: {told}");
-    n_answers += found_as_sent(&client, &oracle).await;
+    n_answers += found_as_sent(&client, &oracle, n_forms).await;
     let (status, said) = server.terminate().await;
     assert!(status.success(), "{status}: {said}");
     let n_traces = oracle.trace_ids(SINGLE_TENANT).len();
@@ -144,13 +145,14 @@ async fn send_all(client: &Client, cases: &[Case], requests_per_flush: usize) ->
     (oracle, n_requests)
 }
 
-/// Compares every trace in every form; returns how many answers that were.
-async fn found_as_sent(client: &Client, oracle: &Oracle) -> usize {
+/// Compares every trace in so many forms, by turns; returns how many answers that were.
+async fn found_as_sent(client: &Client, oracle: &Oracle, n_forms: usize) -> usize {
     let mut n_answers = 0;
+    let mut forms = Form::ALL.into_iter().cycle();
     for trace_id in oracle.trace_ids(SINGLE_TENANT) {
         let sent = oracle.trace(SINGLE_TENANT, &trace_id);
         client.trace_of(&trace_id, spans(&sent).count()).await.unwrap();
-        for form in Form::ALL {
+        for form in forms.by_ref().take(n_forms) {
             let found = client.trace(&trace_id, form).await.unwrap().unwrap_or_default();
             let place = || format!("trace {} as {form:?}", hex(&trace_id));
             compare(&sent, &found).unwrap_or_else(|told| panic!("{}: {told}", place()));
