@@ -9,6 +9,7 @@
 mod cleaning;
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
@@ -70,6 +71,8 @@ pub(crate) enum KeepError {
     Merge(#[from] MergeError),
     #[error(transparent)]
     Objects(#[from] ObjectError),
+    #[error("the step panicked: please report it")]
+    Panicked,
 }
 
 /// Why blocks were not compacted.
@@ -219,7 +222,9 @@ impl Keeper {
                 return;
             }
             let interval = inner.options.keep.interval;
-            let result = inner.keep(&mut self.work());
+            // A block that nobody has thought of must not end all care for the others.
+            let kept = catch_unwind(AssertUnwindSafe(|| inner.keep(&mut self.work())));
+            let result = kept.unwrap_or(Err(KeepError::Panicked));
             let metrics = inner.metrics.clone();
             drop(inner);
             match result {

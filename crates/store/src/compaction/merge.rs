@@ -382,3 +382,23 @@ pub(super) fn log_ranges(inputs: &[Input]) -> Vec<LogRange> {
     }
     joined
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_tenants_get_blocks_of_their_own_and_the_others_share_one() {
+        let plan = |n_rows: u64| {
+            let tenant = Tenant::parse("anybody").expect("a name");
+            TenantPlan { n_rows, ..TenantPlan::new(tenant) }
+        };
+        let groups = |rows: &[u64]| {
+            let tenants = rows.iter().map(|n_rows| plan(*n_rows)).collect();
+            MergePlan { tenants, n_split_traces: 0, n_rows: 0 }.groups()
+        };
+        assert_eq!(groups(&[5, 1_000_000, 7, 2_000_000]), [vec![1], vec![3], vec![0, 2]]);
+        assert_eq!(groups(&[999_999, 999_999]), [vec![0, 1]]);
+        assert_eq!(groups(&[]), Vec::<Vec<usize>>::new());
+    }
+}
