@@ -39,7 +39,7 @@ fn spans(n_spans: u64, first_trace: u32, n_keys: u64) -> Vec<TestSpan> {
         trace: first_trace + (number / 20) as u32,
         id: number % 20 + 1,
         // Roots, children, grandchildren, and parents that never come.
-        parent: (number % 10 > 0).then_some(number % 4 + 1 + number % 7 / 6 * 100),
+        parent: (!number.is_multiple_of(10)).then_some(number % 4 + 1 + number % 7 / 6 * 100),
         start: (number % 20) as i64 * 1_000_000,
         end: (number % 20) as i64 * 1_000_000 + 7_000_000 + (number % 13) as i64,
         kind: (number % 6) as i32,
