@@ -135,7 +135,7 @@ fn two_at_once(objects: &Arc<dyn Objects>) {
         }
     });
     let counts = check_all(&servers, objects, "two at once");
-    println!("{} blocks: {counts:?}", catalog_state(objects).blocks.len());
+    eprintln!("{} blocks: {counts:?}", catalog_state(objects).blocks.len());
 }
 
 #[test]
