@@ -17,6 +17,7 @@ mod page;
 mod present;
 mod runs;
 mod schema;
+mod size;
 mod thrift;
 mod values;
 
@@ -38,6 +39,7 @@ pub use self::index::MinMax;
 use self::page::{PageHeader, Scratch, with_scratch};
 use self::present::Present;
 pub use self::schema::FileColumn;
+pub use self::size::StoredSize;
 use self::values::{PageValues, ValuesBuilder};
 use crate::column::{Column, Values};
 
@@ -89,17 +91,6 @@ pub struct PageBounds {
     pub is_null: bool,
     /// `None` if there is no value, or if the file does not say.
     pub min_max: Option<MinMax>,
-}
-
-/// How a column lies in a row group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StoredSize {
-    /// Of its pages, without a bloom filter.
-    pub bytes: u64,
-    /// Of its dictionary, which is among them; 0: there is none.
-    pub dictionary_bytes: u64,
-    pub n_pages: u32,
-    pub is_compressed: bool,
 }
 
 /// Which pages of a chunk cover the rows asked for, and where their bytes were put.
@@ -185,26 +176,6 @@ impl FileReader {
     pub fn key_value(&self, key: &str) -> Option<&str> {
         let pair = self.footer.key_values.iter().find(|pair| pair.0 == key)?;
         Some(&pair.1)
-    }
-
-    /// What a column takes in a row group; `None` if there is none of these numbers.
-    pub fn stored_size(&self, row_group: usize, column: usize) -> Option<StoredSize> {
-        let group = self.footer.row_groups.get(row_group)?;
-        if column >= self.footer.columns.len() {
-            return None;
-        }
-        let chunk = &self.footer.chunks[self.footer.chunk_number(row_group, column)];
-        let n_pages = group.first_rows[usize::from(chunk.first_rows)].len();
-        let end = match n_pages.checked_sub(1) {
-            Some(last) => self.footer.page_range(chunk, last).end,
-            None => chunk.start + u64::from(chunk.dictionary_bytes),
-        };
-        Some(StoredSize {
-            bytes: end - chunk.start,
-            dictionary_bytes: u64::from(chunk.dictionary_bytes),
-            n_pages: n_pages as u32,
-            is_compressed: chunk.codec != page::Codec::None,
-        })
     }
 
     /// Whether a column has no value in a row group, as far as the footer says.
