@@ -151,6 +151,9 @@ impl Projection {
     }
 }
 
+/// A trace id and its rows of a slice.
+pub type TraceIdRows = ([u8; 16], Range<u32>);
+
 /// The rows of a trace in one slice.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TracePlace {
@@ -301,11 +304,7 @@ impl BlockReader {
     }
 
     /// The same ids, which ascend, each with its rows of the slice.
-    pub fn trace_places(
-        &self,
-        tenant: u32,
-        slice: u32,
-    ) -> Result<Vec<([u8; 16], Range<u32>)>, ReadError> {
+    pub fn trace_places(&self, tenant: u32, slice: u32) -> Result<Vec<TraceIdRows>, ReadError> {
         let range = self.range(tenant, slice)?;
         let spans = self.spans()?;
         let within = self.within(range)?;

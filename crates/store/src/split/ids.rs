@@ -10,6 +10,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use suyuan_block::reader::TraceIdRows;
 use suyuan_wal::Uuid;
 
 use crate::Inner;
@@ -38,7 +39,7 @@ pub(super) struct IdCache {
 }
 
 /// Traces of a slice by id, with their rows.
-pub(super) type Places = Vec<([u8; 16], Range<u32>)>;
+pub(super) type Places = Vec<TraceIdRows>;
 
 /// Ids of slices.
 #[derive(Default)]
