@@ -231,6 +231,7 @@ fn store_options(
         bytes_max: Some(config.retention.bytes_max).filter(|bytes| *bytes > 0),
     };
     suyuan_store::Options {
+        resident_bytes_max: live_memory_bytes(config),
         trace_horizon: config.query.trace_horizon,
         read_cache_bytes_max: READ_CACHE_BYTES,
         seal: SealPolicy {
