@@ -148,9 +148,8 @@ async fn all_found_once(server: &ServerProcess, all: &[Sent]) -> Counts {
     assert_eq!((counts.lost, counts.duplicated), (0, 0), "{counts:?}");
     // After a seal live rows are rows of a block.
     let told = client.flush(true).await.unwrap();
-    println!("{told}");
     let rows = async |of: &str| client.metric(&format!("suyuan_store_{of}"), &[]).await.unwrap();
-    assert_eq!(rows("live_rows").await, 0.0, "everything is in blocks");
+    assert_eq!(rows("live_rows").await, 0.0, "{told}");
     let n_rows = rows("block_rows").await as u64;
     assert_eq!(n_rows, counts.found + counts.unanswered_found, "spans stored more than once");
     counts
