@@ -122,7 +122,7 @@ pub struct TimeRange {
     pub max_unix_nanos: i64,
 }
 
-/// A row group of `spans.parquet`: whole traces that began at about the same time.
+/// A row group of `spans.parquet`: traces that began at about the same time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SliceMeta {
     pub first_row: u32,

@@ -296,7 +296,7 @@ impl Inner {
     }
 
     /// Removes the files of a block that the catalog has never named, nor ever will.
-    fn drop_files(&self, id: BlockId) {
+    pub(crate) fn drop_files(&self, id: BlockId) {
         if let Err(error) = self.options.objects.delete_folder(&folder(id)) {
             // They are found as orphans later.
             tracing::warn!(block = %id, %error, "cannot delete the files of a block that was given up");

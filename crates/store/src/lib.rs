@@ -28,6 +28,7 @@ mod keeper;
 mod live;
 mod metrics;
 mod retention;
+mod row_bytes;
 mod scan;
 mod seal;
 mod sealer;
@@ -354,12 +355,18 @@ impl Inner {
         }
         let next = Arc::new(view.with_state(state, self.options.log));
         let gone = view.live.iter().filter(|live| !next.live.iter().any(|l| Arc::ptr_eq(l, live)));
+        let mut is_sealed = false;
         for live in gone {
             self.metrics.unpublished(&live.added());
+            is_sealed = true;
         }
         self.metrics.set_blocks(&next);
         *view = next;
         drop(view);
+        if is_sealed {
+            // Not only the seal itself finds out that its commit has landed.
+            self.sealer.note_sealed();
+        }
         self.splitter.wake();
     }
 }

@@ -10,23 +10,33 @@ use std::sync::{Arc, PoisonError};
 
 use suyuan_block::layout::{KeyCounts, Layout};
 use suyuan_block::meta::{BlockId, BlockMeta, LogRange};
+use suyuan_block::stage::StageError;
 use suyuan_block::writer::{
-    BlockWriter, Chunks, ChunksError, Origin, RowRef, SliceTrace, WriteError, WriterOptions,
+    BlockWriter, Chunks, ChunksError, Origin, RowRef, SliceTrace, WriteError,
 };
 use suyuan_catalog::{CatalogError, Change, CommitError, Ignored, NewBlock};
 use suyuan_model::{Chunk, Tenant};
-use suyuan_objects::Objects;
 use suyuan_wal::Position;
 
 use crate::chunk_file::SpilledChunk;
 use crate::live::{Live, TenantWindow};
 use crate::metrics::Metrics;
-use crate::slices::{self, PlannedTrace, Slice, TenantTraces};
+use crate::row_bytes;
+use crate::slices::{self, PlannedTrace, SLICE_BYTES, Slice, TenantTraces};
 use crate::window::ChunkPlace;
 use crate::{Inner, fill_random, now_unix_nanos};
 
 /// Scratch files that stay loaded while slices are written.
 const LOADED_CHUNKS_MAX: usize = 12;
+/// How much shorter slices become when one has more bytes than a column can hold, and from where on
+/// no more.
+const SLICE_ROWS_DIVISOR: u32 = 8;
+const SLICE_ROWS_MIN: u32 = 96;
+/// Where a chunk may have more bytes of values for each of its rows than this, rows are looked at
+/// one by one.
+const LONG_ROW_BYTES: u64 = 1_024;
+/// What a row takes beside its values.
+const ROW_BYTES: u64 = 200;
 
 /// Why live data did not become a block; it may be tried again unless somebody else owns the log.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +49,8 @@ pub(crate) enum SealError {
     Catalog(#[from] CatalogError),
     #[error("the system gives no random bytes: {0}")]
     Random(std::io::Error),
+    #[error("the code that writes blocks panicked: please report it")]
+    Panicked,
     #[error("{0}")]
     Fenced(String),
 }
@@ -99,17 +111,25 @@ impl Inner {
     }
 
     fn write_block(&self, live: &Live, end: Position) -> Result<Option<BlockMeta>, SealError> {
-        let id = self.new_block_id().map_err(SealError::Random)?;
         let range = LogRange { log: self.options.log, from: live.begin(), to: end };
-        let origin = Origin { log_ranges: vec![range], compaction_level: 0, content_seq: 0 };
-        Ok(write_block(
-            live,
-            &self.options.objects,
-            id,
-            origin,
-            &self.options.writer,
-            &self.metrics,
-        )?)
+        let mut slice_rows = slices::SLICE_ROWS;
+        loop {
+            let id = self.new_block_id().map_err(SealError::Random)?;
+            let origin = Origin { log_ranges: vec![range], compaction_level: 0, content_seq: 0 };
+            // A name that was never asked to be committed: its files are nobody's.
+            let written = write_block(self, live, id, origin, slice_rows)
+                .inspect_err(|_| self.drop_files(id));
+            match written {
+                // Long values in every row: the rows of a slice are too many for their bytes.
+                Err(WriteError::Stage(error @ StageError::TooManyBytes { .. }))
+                    if slice_rows > SLICE_ROWS_MIN =>
+                {
+                    slice_rows /= SLICE_ROWS_DIVISOR;
+                    tracing::warn!(%error, slice_rows, "writing the block again in shorter slices");
+                }
+                result => return Ok(result?),
+            }
+        }
     }
 
     /// A name that no block has.
@@ -122,12 +142,11 @@ impl Inner {
 
 /// Writes the files of a block. `Ok(None)`: there are no rows.
 fn write_block(
+    inner: &Inner,
     live: &Live,
-    objects: &Arc<dyn Objects>,
     id: BlockId,
     origin: Origin,
-    options: &WriterOptions,
-    metrics: &Metrics,
+    slice_rows: u32,
 ) -> Result<Option<BlockMeta>, WriteError> {
     let mut tenants = live.windows();
     tenants.retain(|(_, window)| read(window).n_rows() > 0);
@@ -136,18 +155,21 @@ fn write_block(
     }
     // A tenant's place is its number in the block.
     tenants.sort_unstable_by(|left, right| left.0.cmp(&right.0));
-    let traces: Vec<TenantTraces> =
-        tenants.iter().map(|(_, window)| TenantTraces { traces: traces_of(window) }).collect();
+    let mut chunks = LiveChunks::new(&tenants, &inner.metrics);
+    let mut traces = Vec::with_capacity(tenants.len());
+    for number in 0..tenants.len() {
+        traces.push(TenantTraces { traces: traces_of(number, &mut chunks)? });
+    }
     let n_traces = traces.iter().map(|tenant| tenant.traces.len() as u64).sum();
 
     let layout = layout_of(&tenants);
+    let (objects, options) = (&inner.options.objects, &inner.options.writer);
     let names = tenants.iter().map(|(tenant, _)| tenant.clone()).collect();
     let mut writer =
         BlockWriter::begin(objects.clone(), id, names, layout, n_traces, options.clone())?;
-    let mut chunks = LiveChunks::new(&tenants, metrics);
     let mut rows = Vec::new();
     let mut slice_traces = Vec::new();
-    for slice in slices::plan(traces) {
+    for slice in slices::plan_with(traces, slice_rows) {
         gather(&slice, &chunks, &mut slice_traces, &mut rows);
         writer.write_slice(&slice_traces, &rows, &mut chunks)?;
     }
@@ -158,17 +180,73 @@ fn read(window: &TenantWindow) -> std::sync::RwLockReadGuard<'_, crate::window::
     window.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn traces_of(window: &TenantWindow) -> Vec<PlannedTrace> {
-    let window = read(window);
+/// The traces of a tenant, by its number among those of the chunks.
+fn traces_of(number: usize, chunks: &mut LiveChunks<'_>) -> Result<Vec<PlannedTrace>, ChunksError> {
+    let window = chunks.windows[number].clone();
+    if read(&window).row_bytes_max() > LONG_ROW_BYTES {
+        return long_traces_of(number, &window, chunks);
+    }
+    let window = read(&window);
     let traces = window.traces().iter().zip(0..);
-    traces
+    Ok(traces
         .map(|(trace, source)| PlannedTrace {
             id: trace.id,
             start_unix_nanos: trace.start_unix_nanos,
             n_rows: trace.n_rows,
+            bytes: u64::from(trace.n_rows) * LONG_ROW_BYTES,
             source,
+            first_row: 0,
         })
-        .collect()
+        .collect())
+}
+
+/// As [`traces_of`] where values are long: each row's are added up, and a trace that has more than
+/// a slice may have is cut into parts. Each part is a trace of its own to whoever reads slices; a
+/// lookup puts them together.
+fn long_traces_of(
+    number: usize,
+    window: &TenantWindow,
+    chunks: &mut LiveChunks<'_>,
+) -> Result<Vec<PlannedTrace>, ChunksError> {
+    let n_chunks = read(window).n_chunks();
+    let first_chunk = chunks.first_chunks[number];
+    let mut row_bytes = Vec::with_capacity(n_chunks as usize);
+    for chunk in 0..n_chunks {
+        row_bytes.push(row_bytes::of_each_row(&*chunks.chunk(first_chunk + chunk)?));
+    }
+    let window = read(window);
+    let mut planned = Vec::new();
+    let mut of_trace = Vec::new();
+    for (trace, source) in window.traces().iter().zip(0..) {
+        of_trace.clear();
+        window.for_each_row(trace, |chunk, row| {
+            of_trace.push(row_bytes[chunk as usize][row as usize] + ROW_BYTES);
+        });
+        of_trace.reverse();
+        let mut part = PlannedTrace {
+            id: trace.id,
+            start_unix_nanos: trace.start_unix_nanos,
+            n_rows: 0,
+            bytes: 0,
+            source,
+            first_row: 0,
+        };
+        for bytes in &of_trace {
+            if part.n_rows > 0 && part.bytes + bytes > SLICE_BYTES {
+                planned.push(part);
+                part = PlannedTrace {
+                    first_row: part.first_row + part.n_rows,
+                    n_rows: 0,
+                    bytes: 0,
+                    ..part
+                };
+            }
+            part.n_rows += 1;
+            part.bytes += bytes;
+        }
+        planned.push(part);
+    }
+    Ok(planned)
 }
 
 fn layout_of(tenants: &[(Tenant, TenantWindow)]) -> Layout {
@@ -204,10 +282,12 @@ fn gather(
                 rows.push(RowRef { chunk: first_chunk + chunk, row });
             });
             rows[start..].reverse();
+            rows.truncate(start + (planned.first_row + planned.n_rows) as usize);
+            rows.drain(start..start + planned.first_row as usize);
             traces.push(SliceTrace {
                 tenant: *tenant,
                 id: trace.id,
-                n_rows: trace.n_rows,
+                n_rows: planned.n_rows,
                 received_unix_nanos: trace.received,
             });
         }

@@ -5,6 +5,7 @@
 //! A step that fails is tried again for ever, the waits growing; meanwhile the rows stay findable
 //! and in the log. Decides when the next cut is due: rows, age or bytes of log.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -142,11 +143,27 @@ impl Sealer {
         }
     }
 
-    /// The live data that takes rows is full.
+    /// The live data that takes rows is full. Asks for its end at once: the thread may be busy with
+    /// a block, or waiting for an object store that fails, and one block shall not become many
+    /// times as large meanwhile.
     pub(crate) fn set_full(&self) {
-        if !self.state().is_full {
-            self.change(|state| state.is_full = true);
+        if self.state().is_full {
+            return;
         }
+        let control = self.change(|state| {
+            state.is_full = true;
+            let control = state.control.clone().filter(|_| !state.is_cut_requested);
+            state.is_cut_requested |= control.is_some();
+            control
+        });
+        if let Some(control) = control {
+            control.request_cut();
+        }
+    }
+
+    /// Live data has become blocks, whoever has found that out.
+    pub(crate) fn note_sealed(&self) {
+        self.change(|_| ());
     }
 
     /// A cut came.
@@ -260,8 +277,9 @@ impl Sealer {
 
     fn seal(&self, inner: &Inner, live: &Live) {
         let started_at = Instant::now();
-        let result = inner.seal(live);
-        match result {
+        // Data that nobody has thought of must not end all sealing without a word.
+        let result = catch_unwind(AssertUnwindSafe(|| inner.seal(live)));
+        match result.unwrap_or(Err(SealError::Panicked)) {
             Ok(log_end) => {
                 inner.metrics.sealed(started_at.elapsed());
                 self.change(|state| {
@@ -332,3 +350,6 @@ impl Sealer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests;

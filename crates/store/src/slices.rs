@@ -8,6 +8,9 @@
 /// Rows of a slice, unless one trace alone has more: on an object store a lookup reads one slice of
 /// 1.7 MB, and a search for the newest ends after it.
 pub(crate) const SLICE_ROWS: u32 = 49_152;
+/// Bytes of values of a slice, unless one trace alone has more. It is in memory as a whole while it
+/// is written, and when it is read.
+pub(crate) const SLICE_BYTES: u64 = 128 << 20;
 /// A tenant with fewer rows shares its slices with others: row groups of a few rows cost more than
 /// their rows.
 const OWN_SLICE_ROWS_MIN: u64 = 16_384;
@@ -24,8 +27,12 @@ pub(crate) struct PlannedTrace {
     /// Its earliest span in this block.
     pub(crate) start_unix_nanos: i64,
     pub(crate) n_rows: u32,
+    /// Of its values, about.
+    pub(crate) bytes: u64,
     /// Whatever finds its rows again.
     pub(crate) source: u32,
+    /// Which of them comes first here: not 0 for a later part of a trace that had to be cut.
+    pub(crate) first_row: u32,
 }
 
 /// All traces of a tenant that shall be in the block.
@@ -46,34 +53,44 @@ impl TenantTraces {
         self.traces.iter().map(|trace| u64::from(trace.n_rows)).sum()
     }
 
-    /// Whether the tenant gets slices of its own.
-    pub(crate) fn is_large(&self) -> bool {
-        self.n_rows() >= OWN_SLICE_ROWS_MIN
+    fn bytes(&self) -> u64 {
+        self.traces.iter().map(|trace| trace.bytes).sum()
     }
 }
 
-/// Cuts the traces of all tenants into slices. `tenants` is in the order of the block's numbers.
-/// All slices of a large tenant follow each other, and a small one is in one slice.
+/// Cuts the traces of all tenants into slices of [`SLICE_ROWS`].
 pub(crate) fn plan(tenants: Vec<TenantTraces>) -> Vec<Slice> {
+    plan_with(tenants, SLICE_ROWS)
+}
+
+/// Cuts the traces of all tenants into slices of at most `slice_rows` rows, unless one trace or one
+/// small tenant alone has more. `tenants` is in the order of the block's numbers. All slices of a
+/// large tenant follow each other, and a small one is in one slice. With less than [`SLICE_ROWS`]
+/// every tenant of more rows than a slice is a large one.
+pub(crate) fn plan_with(tenants: Vec<TenantTraces>, slice_rows: u32) -> Vec<Slice> {
+    let own_slice_rows_min = OWN_SLICE_ROWS_MIN.min(u64::from(slice_rows));
     let mut slices = Vec::new();
     let mut shared = Slice::default();
-    let mut shared_rows = 0;
+    let (mut shared_rows, mut shared_bytes) = (0, 0);
     for (number, tenant) in (0..).zip(tenants) {
-        if tenant.is_large() {
+        let (n_rows, bytes) = (tenant.n_rows(), tenant.bytes());
+        if n_rows >= own_slice_rows_min || bytes > SLICE_BYTES {
             // Tenants ascend through all slices, so what the small ones share ends here.
             if shared_rows > 0 {
                 slices.push(std::mem::take(&mut shared));
-                shared_rows = 0;
+                (shared_rows, shared_bytes) = (0, 0);
             }
-            slices.extend(slices_of(number, tenant.traces));
+            slices.extend(slices_of(number, tenant.traces, slice_rows));
             continue;
         }
-        let n_rows = tenant.n_rows();
-        if shared_rows > 0 && shared_rows + n_rows > u64::from(SLICE_ROWS) {
+        let is_full =
+            shared_rows + n_rows > u64::from(slice_rows) || shared_bytes + bytes > SLICE_BYTES;
+        if shared_rows > 0 && is_full {
             slices.push(std::mem::take(&mut shared));
-            shared_rows = 0;
+            (shared_rows, shared_bytes) = (0, 0);
         }
         shared_rows += n_rows;
+        shared_bytes += bytes;
         let mut traces = tenant.traces;
         traces.sort_unstable_by_key(|trace| trace.id);
         if !traces.is_empty() {
@@ -87,20 +104,24 @@ pub(crate) fn plan(tenants: Vec<TenantTraces>) -> Vec<Slice> {
 }
 
 /// The slices of a tenant that shares none.
-fn slices_of(tenant: u32, mut traces: Vec<PlannedTrace>) -> Vec<Slice> {
-    traces.sort_unstable_by_key(|trace| (trace.start_unix_nanos, trace.id));
+fn slices_of(tenant: u32, mut traces: Vec<PlannedTrace>, slice_rows: u32) -> Vec<Slice> {
+    traces.sort_unstable_by_key(|trace| (trace.start_unix_nanos, trace.id, trace.first_row));
     let gaps = largest_gaps(&traces);
     let mut slices = Vec::new();
     let mut first = 0;
-    let mut n_rows = 0;
+    let (mut n_rows, mut bytes) = (0, 0);
     for (at, trace) in traces.iter().enumerate() {
-        let is_full = n_rows + u64::from(trace.n_rows) > u64::from(SLICE_ROWS);
-        if at > first && (is_full || gaps.contains(&at)) {
+        let is_full = n_rows + u64::from(trace.n_rows) > u64::from(slice_rows)
+            || bytes + trace.bytes > SLICE_BYTES;
+        // Of a trace that was cut no two parts are in one slice: there a trace stands once.
+        let is_next_part = at > 0 && traces[at - 1].id == trace.id;
+        if at > first && (is_full || is_next_part || gaps.contains(&at)) {
             slices.push(slice_of(tenant, &traces[first..at]));
             first = at;
-            n_rows = 0;
+            (n_rows, bytes) = (0, 0);
         }
         n_rows += u64::from(trace.n_rows);
+        bytes += trace.bytes;
     }
     if first < traces.len() {
         slices.push(slice_of(tenant, &traces[first..]));
@@ -132,7 +153,14 @@ mod tests {
     use super::*;
 
     fn trace(id: u8, start_unix_nanos: i64, n_rows: u32) -> PlannedTrace {
-        PlannedTrace { id: [id; 16], start_unix_nanos, n_rows, source: 0 }
+        PlannedTrace {
+            id: [id; 16],
+            start_unix_nanos,
+            n_rows,
+            bytes: u64::from(n_rows) * 100,
+            source: 0,
+            first_row: 0,
+        }
     }
 
     fn ids(slices: &[Slice]) -> Vec<Vec<(u32, Vec<u8>)>> {
@@ -153,6 +181,35 @@ mod tests {
         ];
         let slices = plan(vec![TenantTraces { traces }]);
         assert_eq!(ids(&slices), [[(0, vec![4, 9])], [(0, vec![1, 7])]]);
+    }
+
+    #[test]
+    fn long_values_make_shorter_slices_and_a_trace_in_parts_stands_once_in_each() {
+        let long =
+            |id, first_row| PlannedTrace { bytes: SLICE_BYTES / 2, first_row, ..trace(id, 1, 9) };
+        let traces = vec![long(1, 0), long(2, 0), long(3, 0), long(3, 9), long(3, 18)];
+        let slices = plan(vec![TenantTraces { traces }]);
+        assert_eq!(
+            ids(&slices),
+            [[(0, vec![1, 2])], [(0, vec![3])], [(0, vec![3])], [(0, vec![3])]]
+        );
+    }
+
+    #[test]
+    fn shorter_slices_hold_the_same_traces() {
+        let traces = |n: u8| (0..n).map(|id| trace(id, id.into(), 100)).collect();
+        let slices = plan_with(
+            vec![TenantTraces { traces: traces(20) }, TenantTraces { traces: traces(3) }],
+            512,
+        );
+        let expected: Vec<Vec<(u32, Vec<u8>)>> = vec![
+            vec![(0, (0..5).collect())],
+            vec![(0, (5..10).collect())],
+            vec![(0, (10..15).collect())],
+            vec![(0, (15..20).collect())],
+            vec![(1, (0..3).collect())],
+        ];
+        assert_eq!(ids(&slices), expected);
     }
 
     #[test]

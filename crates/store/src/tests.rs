@@ -4,6 +4,7 @@ use std::path::Path;
 
 pub(crate) mod driver;
 mod fixtures;
+mod long_values;
 mod random;
 
 use suyuan_model::{

@@ -15,6 +15,7 @@ use suyuan_model::{Chunk, Publication, UnixNanosRange};
 
 use crate::chunk_file::SpilledChunk;
 use crate::metrics::Added;
+use crate::row_bytes;
 
 /// "No row": the chain of a trace ends.
 const NONE: u32 = u32::MAX;
@@ -31,6 +32,8 @@ pub(crate) struct Window {
     key_counts: KeyCounts,
     n_events: u64,
     n_links: u64,
+    /// No chunk has more bytes of values for each of its rows.
+    row_bytes_max: u64,
     received: Option<UnixNanosRange>,
     by_id: HashTable<u32>,
     /// Seeded at random: ids come from outside.
@@ -83,6 +86,8 @@ impl Window {
             self.key_counts.add_chunk(&chunk);
             self.n_events += chunk.events.span_row.len() as u64;
             self.n_links += chunk.links.span_row.len() as u64;
+            let row_bytes = row_bytes::bound(&chunk) / chunk.n_rows().max(1) as u64;
+            self.row_bytes_max = self.row_bytes_max.max(row_bytes);
         }
         Added {
             rows: u64::from(publication.visible_rows.saturating_sub(linked)),
@@ -205,6 +210,11 @@ impl Window {
 
     pub(crate) fn n_links(&self) -> u64 {
         self.n_links
+    }
+
+    /// A bound on the bytes of values of a row, on the average of its chunk.
+    pub(crate) fn row_bytes_max(&self) -> u64 {
+        self.row_bytes_max
     }
 
     /// How often each attribute key occurs in the chunks that are finished.

@@ -64,11 +64,16 @@ pub(super) struct MergePlan {
 struct TenantPlan {
     tenant: Tenant,
     parts: Vec<Part>,
+    /// For each of them, about how many bytes of values a row has.
+    part_row_bytes: Vec<u64>,
     /// By trace id.
     pieces: Vec<Piece>,
     n_rows: u64,
     n_traces: u64,
 }
+
+/// How much values shrink when they are stored: long ones more than short ones.
+const VALUES_PER_STORED_BYTE: u64 = 16;
 
 /// What an input has of a trace, in one slice.
 #[derive(Clone, Copy, Debug)]
@@ -161,13 +166,22 @@ fn add_slice(
 
 impl TenantPlan {
     fn new(tenant: Tenant) -> Self {
-        Self { tenant, parts: Vec::new(), pieces: Vec::new(), n_rows: 0, n_traces: 0 }
+        Self {
+            tenant,
+            parts: Vec::new(),
+            part_row_bytes: Vec::new(),
+            pieces: Vec::new(),
+            n_rows: 0,
+            n_traces: 0,
+        }
     }
 
     /// Adds the traces of a part: places `of_part` of a slice's.
     fn add(&mut self, input: &Input, part: Part, of_part: Range<usize>, traces: &Traces) {
         let number = self.parts.len() as u32;
         self.parts.push(part);
+        let meta = input.reader.meta();
+        self.part_row_bytes.push(meta.bytes() / meta.n_spans().max(1) * VALUES_PER_STORED_BYTE);
         let mut first_row = 0;
         let received = input.reader.meta().tenants[part.tenant as usize].received_unix_nanos;
         for trace in of_part {
@@ -216,10 +230,17 @@ impl TenantPlan {
                     .min()
                     .unwrap_or_default(),
                 n_rows: pieces.iter().map(|piece| piece.n_rows).sum(),
+                bytes: pieces.iter().map(|piece| self.bytes_of(piece)).sum(),
                 source,
+                first_row: 0,
             }
         });
         TenantTraces { traces: traces.collect() }
+    }
+
+    /// Of the values of a piece, about.
+    fn bytes_of(&self, piece: &Piece) -> u64 {
+        self.part_row_bytes[piece.part as usize] * u64::from(piece.n_rows)
     }
 
     /// The pieces of a trace, from the place of the first one on.
