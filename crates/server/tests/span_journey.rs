@@ -34,7 +34,7 @@ use suyuan_ingest::{
 };
 use suyuan_model::{Chunk, Publication, TableBuilder, Tenant, ValueRef};
 use suyuan_objects::faulty::MemoryObjects;
-use suyuan_store::{LogControl, Store};
+use suyuan_store::{LogControl, RetentionPolicy, Store};
 use suyuan_testkit::client::{Addresses, Client, Compression, Protocol};
 use suyuan_testkit::sample::{attribute, text, value};
 use suyuan_wal::{LocalDisk, Log, Position, Recovered, Uuid, Verdict};
@@ -211,7 +211,9 @@ async fn replay(submission: &Submission, data_dir: &Path) -> Publication {
 /// **Live** (`store`): a published row can be found by its trace's id; nothing else can.
 fn live(publication: Publication, data_dir: &Path) -> Store {
     let objects = Arc::new(MemoryObjects::new());
-    let options = suyuan_store::Options::new(data_dir.join("live"), objects, Uuid([1; 16]));
+    let mut options = suyuan_store::Options::new(data_dir.join("live"), objects, Uuid([1; 16]));
+    // The clock of this test is not today's.
+    options.keep.retention = RetentionPolicy::keep_all();
     let store = Store::open(options).unwrap();
     let tenant = Tenant::single();
     let id = TraceId::from_bytes(TRACE_ID);
