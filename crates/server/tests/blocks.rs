@@ -46,6 +46,10 @@ fn suyuan(settings: &Settings, arguments: &[&str]) -> Output {
             command.env_remove(name);
         }
     }
+    // `check` binds the ports: whatever listens on the usual ones is no business of this test.
+    for door in ["SUYUAN_SERVER_HTTP", "SUYUAN_OTLP_GRPC", "SUYUAN_OTLP_HTTP"] {
+        command.env(door, "localhost:0");
+    }
     let settings = settings.iter().map(|(name, value)| (*name, value.as_str()));
     command.envs(settings).args(arguments).output().unwrap()
 }
