@@ -72,6 +72,25 @@ pub struct ColumnSpec {
     pub has_bloom: bool,
 }
 
+impl ColumnSpec {
+    /// A column of which every row has a value; compressed, without bloom filters.
+    pub(crate) fn required(name: &str, kind: Kind, encoding: Encoding) -> Self {
+        Self {
+            name: name.to_owned(),
+            kind,
+            is_optional: false,
+            encoding,
+            compression: Compression::Zstd,
+            has_bloom: false,
+        }
+    }
+
+    /// As [`Self::required`], for a column that rows may leave empty.
+    pub(crate) fn optional(name: &str, kind: Kind, encoding: Encoding) -> Self {
+        Self { is_optional: true, ..Self::required(name, kind, encoding) }
+    }
+}
+
 /// How values become the bytes of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {

@@ -27,7 +27,7 @@
 mod builder;
 mod table;
 
-use crate::column::{ColumnSpec, Compression, Encoding, Kind};
+use crate::column::{ColumnSpec, Encoding, Kind};
 
 pub use builder::{RollupBuilder, RollupSpan};
 pub use table::{Rollup, RollupRow, RollupTable, RollupTableError};
@@ -75,25 +75,19 @@ pub fn duration_bucket(duration_nanos: i64) -> u32 {
 
 /// The columns of `rollup.parquet`.
 pub fn rollup_columns() -> Vec<ColumnSpec> {
-    let spec = |name: &str, kind: Kind, is_optional: bool, encoding: Encoding| ColumnSpec {
-        name: name.to_owned(),
-        kind,
-        is_optional,
-        encoding,
-        compression: Compression::Zstd,
-        has_bloom: false,
-    };
+    let required = ColumnSpec::required;
+    let optional = ColumnSpec::optional;
     vec![
-        spec("tenant", Kind::U32, false, Encoding::Dictionary),
-        spec("service_name", Kind::Text, true, Encoding::Dictionary),
-        spec("name", Kind::Text, false, Encoding::Dictionary),
-        spec("kind", Kind::I32, false, Encoding::Dictionary),
-        spec("status_code", Kind::I32, false, Encoding::Dictionary),
-        spec("is_root", Kind::Bool, false, Encoding::Plain),
-        spec("cell_end_unix_seconds", Kind::I64, false, Encoding::Dictionary),
-        spec("duration_bucket", Kind::U32, false, Encoding::Dictionary),
-        spec("n_spans", Kind::U32, false, Encoding::Dictionary),
-        spec("exemplar_row", Kind::U32, true, Encoding::Split),
+        required("tenant", Kind::U32, Encoding::Dictionary),
+        optional("service_name", Kind::Text, Encoding::Dictionary),
+        required("name", Kind::Text, Encoding::Dictionary),
+        required("kind", Kind::I32, Encoding::Dictionary),
+        required("status_code", Kind::I32, Encoding::Dictionary),
+        required("is_root", Kind::Bool, Encoding::Plain),
+        required("cell_end_unix_seconds", Kind::I64, Encoding::Dictionary),
+        required("duration_bucket", Kind::U32, Encoding::Dictionary),
+        required("n_spans", Kind::U32, Encoding::Dictionary),
+        optional("exemplar_row", Kind::U32, Encoding::Split),
     ]
 }
 

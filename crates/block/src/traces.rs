@@ -25,7 +25,7 @@ use arrow_array::StringArray;
 use arrow_buffer::ScalarBuffer;
 use suyuan_model::{SpanOutline, Strings, UnixNanosRange};
 
-use crate::column::{Column, ColumnSpec, Compression, Encoding, Kind, Values};
+use crate::column::{Column, ColumnSpec, Encoding, Kind, Values};
 use crate::tree::Ordered;
 
 pub use merged::{NeedsContent, merged, merged_outlines, standing};
@@ -129,23 +129,17 @@ impl TraceRow {
 
 /// The columns of `traces.parquet`.
 pub fn trace_columns() -> Vec<ColumnSpec> {
-    let spec = |name: &str, kind: Kind, is_optional: bool, encoding: Encoding| ColumnSpec {
-        name: name.to_owned(),
-        kind,
-        is_optional,
-        encoding,
-        compression: Compression::Zstd,
-        has_bloom: false,
-    };
+    let required = ColumnSpec::required;
+    let optional = ColumnSpec::optional;
     vec![
-        spec("n_spans", Kind::U32, false, Encoding::Dictionary),
-        spec("n_errors", Kind::U32, false, Encoding::Dictionary),
-        spec("start_unix_nanos", Kind::I64, false, Encoding::Split),
-        spec("duration_nanos", Kind::I64, false, Encoding::Split),
-        spec("root_service", Kind::Text, true, Encoding::Dictionary),
-        spec("root_name", Kind::Text, true, Encoding::Dictionary),
-        spec("first_seen_unix_seconds", Kind::I64, false, Encoding::Dictionary),
-        spec("last_seen_unix_seconds", Kind::I64, false, Encoding::Dictionary),
+        required("n_spans", Kind::U32, Encoding::Dictionary),
+        required("n_errors", Kind::U32, Encoding::Dictionary),
+        required("start_unix_nanos", Kind::I64, Encoding::Split),
+        required("duration_nanos", Kind::I64, Encoding::Split),
+        optional("root_service", Kind::Text, Encoding::Dictionary),
+        optional("root_name", Kind::Text, Encoding::Dictionary),
+        required("first_seen_unix_seconds", Kind::I64, Encoding::Dictionary),
+        required("last_seen_unix_seconds", Kind::I64, Encoding::Dictionary),
     ]
 }
 

@@ -12,28 +12,31 @@ use crate::column::{ColumnSpec, Compression, Encoding, Kind};
 /// `spans.parquet`.
 pub fn span_columns(layout: &Layout) -> Vec<ColumnSpec> {
     let mut columns = vec![
-        ColumnSpec { has_bloom: true, ..required("trace_id", Kind::Id, Encoding::Plain) },
+        ColumnSpec {
+            has_bloom: true,
+            ..ColumnSpec::required("trace_id", Kind::Id, Encoding::Plain)
+        },
         ColumnSpec {
             compression: Compression::None,
-            ..required("span_id", Kind::U64, Encoding::Plain)
+            ..ColumnSpec::required("span_id", Kind::U64, Encoding::Plain)
         },
-        required("depth", Kind::U32, Encoding::Dictionary),
-        optional("parent_span_id", Kind::U64, Encoding::Plain),
-        required("start_unix_nanos", Kind::I64, Encoding::Split),
-        required("duration_nanos", Kind::I64, Encoding::Split),
-        required("name", Kind::Text, Encoding::Dictionary),
-        required("kind", Kind::I32, Encoding::Dictionary),
-        required("status_code", Kind::I32, Encoding::Dictionary),
-        required("resource", Kind::U32, Encoding::Dictionary),
-        required("scope", Kind::U32, Encoding::Dictionary),
-        optional("service_name", Kind::Text, Encoding::Dictionary),
-        optional("status_message", Kind::Text, Encoding::Dictionary),
-        optional("trace_state", Kind::Text, Encoding::Dictionary),
-        optional("flags", Kind::U32, Encoding::Dictionary),
-        optional("dropped_attributes", Kind::U32, Encoding::Dictionary),
-        optional("dropped_events", Kind::U32, Encoding::Dictionary),
-        optional("dropped_links", Kind::U32, Encoding::Dictionary),
-        optional("cut_values", Kind::U32, Encoding::Dictionary),
+        ColumnSpec::required("depth", Kind::U32, Encoding::Dictionary),
+        ColumnSpec::optional("parent_span_id", Kind::U64, Encoding::Plain),
+        ColumnSpec::required("start_unix_nanos", Kind::I64, Encoding::Split),
+        ColumnSpec::required("duration_nanos", Kind::I64, Encoding::Split),
+        ColumnSpec::required("name", Kind::Text, Encoding::Dictionary),
+        ColumnSpec::required("kind", Kind::I32, Encoding::Dictionary),
+        ColumnSpec::required("status_code", Kind::I32, Encoding::Dictionary),
+        ColumnSpec::required("resource", Kind::U32, Encoding::Dictionary),
+        ColumnSpec::required("scope", Kind::U32, Encoding::Dictionary),
+        ColumnSpec::optional("service_name", Kind::Text, Encoding::Dictionary),
+        ColumnSpec::optional("status_message", Kind::Text, Encoding::Dictionary),
+        ColumnSpec::optional("trace_state", Kind::Text, Encoding::Dictionary),
+        ColumnSpec::optional("flags", Kind::U32, Encoding::Dictionary),
+        ColumnSpec::optional("dropped_attributes", Kind::U32, Encoding::Dictionary),
+        ColumnSpec::optional("dropped_events", Kind::U32, Encoding::Dictionary),
+        ColumnSpec::optional("dropped_links", Kind::U32, Encoding::Dictionary),
+        ColumnSpec::optional("cut_values", Kind::U32, Encoding::Dictionary),
     ];
     push_attributes(&mut columns, &layout.span);
     columns
@@ -42,10 +45,10 @@ pub fn span_columns(layout: &Layout) -> Vec<ColumnSpec> {
 /// `events.parquet`. `span_row` is a row of `spans.parquet`.
 pub fn event_columns(layout: &Layout) -> Vec<ColumnSpec> {
     let mut columns = vec![
-        required("span_row", Kind::U32, Encoding::Plain),
-        required("time_unix_nanos", Kind::U64, Encoding::Split),
-        required("name", Kind::Text, Encoding::Dictionary),
-        optional("dropped_attributes", Kind::U32, Encoding::Dictionary),
+        ColumnSpec::required("span_row", Kind::U32, Encoding::Plain),
+        ColumnSpec::required("time_unix_nanos", Kind::U64, Encoding::Split),
+        ColumnSpec::required("name", Kind::Text, Encoding::Dictionary),
+        ColumnSpec::optional("dropped_attributes", Kind::U32, Encoding::Dictionary),
     ];
     push_attributes(&mut columns, &layout.event);
     columns
@@ -54,12 +57,12 @@ pub fn event_columns(layout: &Layout) -> Vec<ColumnSpec> {
 /// `links.parquet`. `span_row` is a row of `spans.parquet`.
 pub fn link_columns(layout: &Layout) -> Vec<ColumnSpec> {
     let mut columns = vec![
-        required("span_row", Kind::U32, Encoding::Plain),
-        required("trace_id", Kind::Bytes, Encoding::Plain),
-        required("span_id", Kind::Bytes, Encoding::Plain),
-        optional("trace_state", Kind::Text, Encoding::Dictionary),
-        optional("flags", Kind::U32, Encoding::Dictionary),
-        optional("dropped_attributes", Kind::U32, Encoding::Dictionary),
+        ColumnSpec::required("span_row", Kind::U32, Encoding::Plain),
+        ColumnSpec::required("trace_id", Kind::Bytes, Encoding::Plain),
+        ColumnSpec::required("span_id", Kind::Bytes, Encoding::Plain),
+        ColumnSpec::optional("trace_state", Kind::Text, Encoding::Dictionary),
+        ColumnSpec::optional("flags", Kind::U32, Encoding::Dictionary),
+        ColumnSpec::optional("dropped_attributes", Kind::U32, Encoding::Dictionary),
     ];
     push_attributes(&mut columns, &layout.link);
     columns
@@ -68,28 +71,28 @@ pub fn link_columns(layout: &Layout) -> Vec<ColumnSpec> {
 /// `resources.parquet`.
 pub fn resource_columns() -> Vec<ColumnSpec> {
     vec![
-        optional("service_name", Kind::Text, Encoding::Dictionary),
-        required("schema_url", Kind::Text, Encoding::Dictionary),
-        optional("dropped_attributes", Kind::U32, Encoding::Dictionary),
-        optional("entity_refs", Kind::Bytes, Encoding::Plain),
-        optional("attributes", Kind::Bytes, Encoding::Plain),
+        ColumnSpec::optional("service_name", Kind::Text, Encoding::Dictionary),
+        ColumnSpec::required("schema_url", Kind::Text, Encoding::Dictionary),
+        ColumnSpec::optional("dropped_attributes", Kind::U32, Encoding::Dictionary),
+        ColumnSpec::optional("entity_refs", Kind::Bytes, Encoding::Plain),
+        ColumnSpec::optional("attributes", Kind::Bytes, Encoding::Plain),
     ]
 }
 
 /// `scopes.parquet`.
 pub fn scope_columns() -> Vec<ColumnSpec> {
     vec![
-        required("name", Kind::Text, Encoding::Dictionary),
-        required("version", Kind::Text, Encoding::Dictionary),
-        required("schema_url", Kind::Text, Encoding::Dictionary),
-        optional("dropped_attributes", Kind::U32, Encoding::Dictionary),
-        optional("attributes", Kind::Bytes, Encoding::Plain),
+        ColumnSpec::required("name", Kind::Text, Encoding::Dictionary),
+        ColumnSpec::required("version", Kind::Text, Encoding::Dictionary),
+        ColumnSpec::required("schema_url", Kind::Text, Encoding::Dictionary),
+        ColumnSpec::optional("dropped_attributes", Kind::U32, Encoding::Dictionary),
+        ColumnSpec::optional("attributes", Kind::Bytes, Encoding::Plain),
     ]
 }
 
 fn push_attributes(columns: &mut Vec<ColumnSpec>, table: &TableLayout) {
     if table.is_list {
-        columns.push(optional("attributes", Kind::Bytes, Encoding::Plain));
+        columns.push(ColumnSpec::optional("attributes", Kind::Bytes, Encoding::Plain));
         return;
     }
     for rank in &table.columns {
@@ -97,15 +100,23 @@ fn push_attributes(columns: &mut Vec<ColumnSpec>, table: &TableLayout) {
         let (kind, encoding) = kind_of(entry.value_type);
         columns.push(ColumnSpec {
             has_bloom: entry.place == Place::Column { has_bloom: true },
-            ..optional(&attribute_column_name(&entry.key, entry.value_type), kind, encoding)
+            ..ColumnSpec::optional(
+                &attribute_column_name(&entry.key, entry.value_type),
+                kind,
+                encoding,
+            )
         });
     }
     for bucket in 0..OVERFLOW_BUCKETS {
         if table.overflow_buckets & 1 << bucket != 0 {
-            columns.push(optional(&format!("overflow_{bucket:02}"), Kind::Bytes, Encoding::Plain));
+            columns.push(ColumnSpec::optional(
+                &format!("overflow_{bucket:02}"),
+                Kind::Bytes,
+                Encoding::Plain,
+            ));
         }
     }
-    columns.push(optional("attribute_order", Kind::Bytes, Encoding::Dictionary));
+    columns.push(ColumnSpec::optional("attribute_order", Kind::Bytes, Encoding::Dictionary));
 }
 
 /// The name of an attribute's column.
@@ -157,19 +168,4 @@ pub(crate) fn kind_of(value_type: ValueType) -> (Kind, Encoding) {
             (Kind::Bytes, Encoding::Plain)
         }
     }
-}
-
-fn required(name: &str, kind: Kind, encoding: Encoding) -> ColumnSpec {
-    ColumnSpec {
-        name: name.to_owned(),
-        kind,
-        is_optional: false,
-        encoding,
-        compression: Compression::Zstd,
-        has_bloom: false,
-    }
-}
-
-fn optional(name: &str, kind: Kind, encoding: Encoding) -> ColumnSpec {
-    ColumnSpec { is_optional: true, ..required(name, kind, encoding) }
 }
