@@ -7,7 +7,8 @@
 use std::str::Utf8Error;
 
 use suyuan_model::ValueRef;
-use suyuan_wire::protobuf::{Malformed, Reader};
+use suyuan_wire::key_value;
+use suyuan_wire::protobuf::{Malformed, Reader, Writer};
 
 /// Why bytes are not such a list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -20,26 +21,9 @@ pub enum KeyValuesError {
 
 /// Appends one attribute to a `KeyValueList`.
 pub(crate) fn append(list: &mut Vec<u8>, key: &str, value: ValueRef<'_>) {
-    let value_len = any_value_len(value);
-    head(list, 1, bytes_field_len(key.len()) + bytes_field_len(value_len));
-    bytes_field(list, 1, key.as_bytes());
-    head(list, 2, value_len);
-    match value {
-        ValueRef::Empty => {}
-        ValueRef::String(text) => bytes_field(list, 1, text.as_bytes()),
-        ValueRef::Bool(value) => list.extend_from_slice(&[2 << 3, value.into()]),
-        ValueRef::Int(value) => {
-            list.push(3 << 3);
-            varint(list, value as u64);
-        }
-        ValueRef::Double(value) => {
-            list.push(4 << 3 | 1);
-            list.extend_from_slice(&value.to_bits().to_le_bytes());
-        }
-        ValueRef::Array(message) => bytes_field(list, 5, message),
-        ValueRef::Map(message) => bytes_field(list, 6, message),
-        ValueRef::Bytes(bytes) => bytes_field(list, 7, bytes),
-    }
+    let mut writer = Writer::append_to(std::mem::take(list));
+    key_value::append(&mut writer, 1, key, value);
+    *list = writer.into_bytes();
 }
 
 /// The attributes of a `KeyValueList`, in order.
@@ -87,39 +71,6 @@ fn any_value(message: &[u8]) -> Result<ValueRef<'_>, KeyValuesError> {
         };
     }
     Ok(value)
-}
-
-fn any_value_len(value: ValueRef<'_>) -> usize {
-    match value {
-        ValueRef::Empty => 0,
-        ValueRef::String(text) => bytes_field_len(text.len()),
-        ValueRef::Bool(_) => 2,
-        ValueRef::Int(value) => 1 + varint_len(value as u64),
-        ValueRef::Double(_) => 9,
-        ValueRef::Bytes(bytes) | ValueRef::Array(bytes) | ValueRef::Map(bytes) => {
-            bytes_field_len(bytes.len())
-        }
-    }
-}
-
-/// What a field with a number below 16 and `len` bytes of content takes.
-fn bytes_field_len(len: usize) -> usize {
-    1 + varint_len(len as u64) + len
-}
-
-fn varint_len(value: u64) -> usize {
-    let bits = 64 - (value | 1).leading_zeros() as usize;
-    bits.div_ceil(7)
-}
-
-fn bytes_field(list: &mut Vec<u8>, field: u8, bytes: &[u8]) {
-    head(list, field, bytes.len());
-    list.extend_from_slice(bytes);
-}
-
-fn head(list: &mut Vec<u8>, field: u8, len: usize) {
-    list.push(field << 3 | 2);
-    varint(list, len as u64);
 }
 
 /// Appends a number in groups of seven bits, the lowest first.

@@ -9,6 +9,7 @@ use suyuan_model::{AttributeTable, Chunk, ValueRef};
 use super::Sink;
 use super::plan::Group;
 use super::shown::ShownSpan;
+use crate::key_value;
 use crate::protobuf::Writer;
 
 /// What Grafana is told as the service of a resource without attributes: it drops all spans of
@@ -43,7 +44,7 @@ pub(super) fn resource_fields(chunk: &Chunk, row: u32) -> Vec<u8> {
     writer.message(1, |w| {
         if resources.attributes.shape(row).is_empty() {
             let (key, value) = UNKNOWN_SERVICE;
-            key_value(w, 1, key, value);
+            key_value::append(w, 1, key, value);
         }
         attributes(w, 1, &resources.attributes, row);
         count(w, 2, resources.dropped_attributes.value(row));
@@ -129,7 +130,7 @@ fn write_span(writer: &mut Writer, span: &ShownSpan<'_>) {
     writer.fixed64(7, span.start_unix_nanos as u64);
     writer.fixed64(8, span.end_unix_nanos as u64);
     for (key, value) in span.attributes() {
-        key_value(writer, 9, key, value);
+        key_value::append(writer, 9, key, value);
     }
     count(writer, 10, chunk.dropped_attributes.value(row));
     for event in chunk.events_of(row) {
@@ -178,64 +179,8 @@ fn write_status(writer: &mut Writer, chunk: &Chunk, row: u32) {
 
 fn attributes(writer: &mut Writer, field: u32, table: &AttributeTable, row: u32) {
     for (key, value) in table.row(row) {
-        key_value(writer, field, key, value);
+        key_value::append(writer, field, key, value);
     }
-}
-
-/// The value is present also when it is empty.
-fn key_value(writer: &mut Writer, field: u32, key: &str, value: ValueRef<'_>) {
-    let value_len = any_value_len(value);
-    head(writer, field, bytes_field_len(key.len()) + bytes_field_len(value_len));
-    writer.bytes(1, key.as_bytes());
-    head(writer, 2, value_len);
-    match value {
-        ValueRef::Empty => {}
-        ValueRef::String(text) => writer.bytes(1, text.as_bytes()),
-        ValueRef::Bool(value) => writer.varint(2, value.into()),
-        ValueRef::Int(value) => writer.varint(3, value as u64),
-        ValueRef::Double(value) => writer.double(4, value),
-        ValueRef::Array(message) => writer.bytes(5, message),
-        ValueRef::Map(message) => writer.bytes(6, message),
-        ValueRef::Bytes(bytes) => writer.bytes(7, bytes),
-    }
-}
-
-fn any_value_len(value: ValueRef<'_>) -> usize {
-    match value {
-        ValueRef::Empty => 0,
-        ValueRef::String(text) => bytes_field_len(text.len()),
-        ValueRef::Bool(_) => 2,
-        ValueRef::Int(value) => 1 + varint_len(value as u64),
-        ValueRef::Double(_) => 9,
-        ValueRef::Bytes(bytes) | ValueRef::Array(bytes) | ValueRef::Map(bytes) => {
-            bytes_field_len(bytes.len())
-        }
-    }
-}
-
-/// What a field with a number below 16 and `len` bytes of content takes.
-fn bytes_field_len(len: usize) -> usize {
-    1 + varint_len(len as u64) + len
-}
-
-fn varint_len(value: u64) -> usize {
-    let bits = 64 - (value | 1).leading_zeros() as usize;
-    bits.div_ceil(7)
-}
-
-/// The head of a message whose length is known; its number is below 16.
-fn head(writer: &mut Writer, field: u32, len: usize) {
-    let mut bytes = [0u8; 11];
-    bytes[0] = (field << 3 | 2) as u8;
-    let mut rest = len;
-    let mut n = 1;
-    while rest >= 0x80 {
-        bytes[n] = rest as u8 | 0x80;
-        rest >>= 7;
-        n += 1;
-    }
-    bytes[n] = rest as u8;
-    writer.raw_fields(&bytes[..=n]);
 }
 
 fn append_varint(bytes: &mut Vec<u8>, mut value: u64) {
