@@ -5,6 +5,7 @@
 //! of Arrow arrays. Nothing here knows a wire format, a file or a clock.
 
 mod attributes;
+mod batch;
 mod chunk;
 mod columns;
 mod outline;
@@ -16,6 +17,7 @@ mod trace_rows;
 mod value;
 
 pub use attributes::{AttributeColumn, AttributeTable, Values};
+pub use batch::{Batch, BatchRows, Columns, Field};
 pub use chunk::{Chunk, Events, Links, Resources, Scopes};
 pub use columns::Sparse;
 pub use outline::{OutlineSorter, SpanOutline};

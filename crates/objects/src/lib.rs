@@ -22,6 +22,7 @@ use bytes::Bytes;
 mod cached;
 mod error;
 mod local;
+mod meter;
 mod path;
 mod proof;
 mod s3;
@@ -35,6 +36,7 @@ mod tests;
 pub use cached::{CacheStats, CachedObjects};
 pub use error::ObjectError;
 pub use local::LocalObjects;
+pub use meter::ReadMeter;
 pub use proof::{NoCreateIfAbsent, prove_create_if_absent};
 pub use s3::{S3Objects, S3Options, S3OptionsError};
 

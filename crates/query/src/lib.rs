@@ -4,5 +4,6 @@
 //! read for them. Which protocol asked is not known here.
 
 mod lookup;
+pub mod search;
 
 pub use lookup::{Lookup, trace_by_id};

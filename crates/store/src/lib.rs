@@ -69,7 +69,9 @@ pub use crate::erasure::{EraseError, EraseReport};
 pub use crate::find::{FindError, Found, Skipped};
 pub use crate::keeper::{CompactError, KeepPolicy};
 pub use crate::retention::{RetentionLimits, RetentionPolicy};
-pub use crate::scan::ScanReport;
+pub use crate::scan::{
+    Assembled, AssembledPiece, OpenUnit, Probe, ScanReport, TraceRef, Unit, UnitName, UnitPresence,
+};
 pub use crate::sealer::{FlushError, LogControl, SealPolicy};
 pub use crate::snapshot::Snapshot;
 pub use crate::split::{SplitSet, SplitTrace};

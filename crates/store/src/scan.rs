@@ -9,6 +9,7 @@
 
 mod live;
 mod split;
+mod unit;
 
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
@@ -26,6 +27,9 @@ use crate::snapshot::{BlockSource, LiveSource, Snapshot};
 use crate::split::SplitSet;
 
 pub(crate) use live::LiveReader;
+pub use unit::{
+    Assembled, AssembledPiece, OpenUnit, Probe, TraceRef, Unit, UnitName, UnitPresence,
+};
 
 /// What was read for an answer, and what is missing from it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
