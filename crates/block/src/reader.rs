@@ -5,6 +5,9 @@
 //! costs a look into the id filter. Rows of other tenants are never read for a question, nor are
 //! their resources part of an answer. Never panics on what a file says.
 
+mod columns;
+mod pruning;
+mod slice_traces;
 mod whole_slice;
 
 use std::collections::HashMap;
@@ -13,7 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use suyuan_ids::TraceId;
 use suyuan_model::{Chunk, Resources, Scopes, Tenant};
-use suyuan_objects::{ObjectError, Objects};
+use suyuan_objects::{ObjectError, Objects, ReadMeter};
 
 use crate::column::{Column, Values};
 use crate::file::read::{FileReader, ReadCache, ReadError as FileError};
@@ -24,6 +27,8 @@ use crate::traces::{TraceTable, TraceTableError};
 use crate::unstage::{Part, SpanParts, UnstageError, read_shared, unstage};
 use crate::writer::{EVENTS, ID_FILTER, LINKS, RESOURCES, SCOPES, SPANS, TRACES, path};
 
+pub use self::pruning::{Between, KeyPlace, Probe, TextOf};
+pub use self::slice_traces::SliceTraces;
 pub use self::whole_slice::WholeSlice;
 
 /// Why something of a block cannot be read.
@@ -79,9 +84,9 @@ struct OpenFile {
 }
 
 /// A tenant's resources and scopes; row 0 is the tenant's first.
-struct Shared {
-    resources: Resources,
-    scopes: Scopes,
+pub struct Shared {
+    pub resources: Resources,
+    pub scopes: Scopes,
     first_resource: u32,
     first_scope: u32,
 }
@@ -250,7 +255,7 @@ impl BlockReader {
     ) -> Result<Chunk, ReadError> {
         let spans = self.spans()?;
         let meta = *self.slice_meta(slice)?;
-        let shared = self.shared(tenant)?;
+        let shared = self.shared(tenant, &ReadMeter::default())?;
         let names = spans.names();
         let wanted = projection.columns(&names);
         let names: Vec<&str> = wanted.iter().map(|at| names[*at]).collect();
@@ -349,13 +354,23 @@ impl BlockReader {
         Ok((0..OVERFLOW_BUCKETS).filter(has_column).fold(0, |bits, bucket| bits | 1 << bucket))
     }
 
+    /// A tenant's rows of a slice in pieces of which each is one page of most columns. Nothing is
+    /// read.
+    pub fn pieces(&self, tenant: u32, slice: u32) -> Result<Vec<Range<u32>>, ReadError> {
+        let rows = self.slice_rows(tenant, slice)?;
+        let piece = |start: u32| start.max(rows.start)..(start + PAGE_ROWS).min(rows.end);
+        let first = rows.start - rows.start % PAGE_ROWS;
+        Ok((first..rows.end).step_by(PAGE_ROWS as usize).map(piece).collect())
+    }
+
     /// A tenant's resources and scopes, read once.
-    fn shared(&self, tenant: u32) -> Result<Arc<Shared>, ReadError> {
+    pub fn shared(&self, tenant: u32, meter: &ReadMeter) -> Result<Arc<Shared>, ReadError> {
         if let Some(shared) =
             self.shared.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant)
         {
             return Ok(shared.clone());
         }
+        let _ = meter;
         let meta = self.tenant_meta(tenant)?;
         let resources = self.resources.get(|| self.open(RESOURCES))?;
         let scopes = self.scopes.get(|| self.open(SCOPES))?;
@@ -449,6 +464,8 @@ impl BlockReader {
     }
 }
 
+/// Borders between pages are multiples of it, or lie between two of them.
+const PAGE_ROWS: u32 = 8_192;
 /// Tenants of one block whose resources and scopes are kept.
 const SHARED_TENANTS_MAX: usize = 64;
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use arrow_array::{Array, StringArray};
 use arrow_buffer::ScalarBuffer;
 use suyuan_model::{Chunk, Strings};
+use suyuan_objects::ReadMeter;
 
 use super::{BlockReader, Lazy, OpenFile, ReadError};
 use crate::column::{Column, Values};
@@ -79,7 +80,7 @@ impl BlockReader {
     /// A tenant's rows of a slice that was read whole.
     pub fn rows_of(&self, whole: &WholeSlice, tenant: u32) -> Result<Chunk, ReadError> {
         let spans = self.spans()?;
-        let shared = self.shared(tenant)?;
+        let shared = self.shared(tenant, &ReadMeter::default())?;
         let rows = self.slice_rows(tenant, whole.slice)?;
         if rows.end > whole.n_rows {
             let problem = "a tenant has more rows than the slice";
