@@ -70,11 +70,13 @@ pub use crate::find::{FindError, Found, Skipped};
 pub use crate::keeper::{CompactError, KeepPolicy};
 pub use crate::retention::{RetentionLimits, RetentionPolicy};
 pub use crate::scan::{
-    Assembled, AssembledPiece, OpenUnit, Probe, ScanReport, TraceRef, Unit, UnitName, UnitPresence,
+    Assembled, AssembledPiece, OpenUnit, Probe, ScanReport, TraceKey, TraceRef, Unit, UnitName,
+    UnitPresence,
 };
 pub use crate::sealer::{FlushError, LogControl, SealPolicy};
 pub use crate::snapshot::Snapshot;
 pub use crate::split::{SplitSet, SplitTrace};
+pub use suyuan_block::reader::{Between, Probe, TextOf};
 
 /// How the store works.
 #[derive(Clone)]
@@ -116,7 +118,7 @@ impl Options {
             keep: KeepPolicy::default(),
             catalog_snapshot_every: suyuan_catalog::Options::SNAPSHOT_EVERY,
             catalog_entry_keep: suyuan_catalog::Options::ENTRY_KEEP,
-            read_cache_bytes_max: 32 << 20,
+            read_cache_bytes_max: 64 << 20,
             trace_horizon: Duration::from_hours(1),
             split_bytes_max: 64 << 20,
         }

@@ -28,7 +28,7 @@ use crate::split::SplitSet;
 
 pub(crate) use live::LiveReader;
 pub use unit::{
-    Assembled, AssembledPiece, OpenUnit, Probe, TraceRef, Unit, UnitName, UnitPresence,
+    Assembled, AssembledPiece, OpenUnit, Probe, TraceKey, TraceRef, Unit, UnitName, UnitPresence,
 };
 
 /// What was read for an answer, and what is missing from it.

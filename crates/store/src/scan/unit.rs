@@ -6,10 +6,11 @@
 //! such a trace is confirmed on the trace put together ([`Snapshot::assemble`]). Never here: what a
 //! condition is.
 
-use std::ops::Range;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use suyuan_block::meta::TimeRange;
+use suyuan_block::reader::{Between, Probe, TextOf};
 use suyuan_block::traces::TraceSummary;
 use suyuan_ids::TraceId;
 use suyuan_model::{AttributeOwner, Batch, Columns, Resources, Scopes, ValueType};
@@ -20,10 +21,11 @@ use crate::find::{FindError, Skipped};
 use crate::snapshot::Snapshot;
 use crate::split::SplitSet;
 
-/// Rows that are read together. Cheap to make: nothing was read.
-pub struct Unit<'a> {
-    snapshot: &'a Snapshot,
-    split: &'a SplitSet,
+/// Rows that are read together. Cheap to make: nothing was read. It owns what it needs, so that it
+/// may go to another thread.
+pub struct Unit {
+    snapshot: Arc<Snapshot>,
+    split: Arc<SplitSet>,
 }
 
 /// For people and for keys of caches.
@@ -48,18 +50,9 @@ pub enum UnitPresence {
     Maybe,
 }
 
-/// A value that a row must have exactly.
-#[derive(Clone, Copy, Debug)]
-pub enum Probe<'a> {
-    SpanText { key: &'a str, text: &'a str },
-    SpanInt { key: &'a str, value: i64 },
-    TraceId(TraceId),
-    Name(&'a str),
-}
-
 /// A unit whose file is open.
 pub struct OpenUnit<'a> {
-    unit: &'a Unit<'a>,
+    unit: &'a Unit,
 }
 
 /// Which trace a row belongs to, and what is known of it without a look at its spans.
@@ -75,6 +68,17 @@ pub struct TraceRef {
     pub(crate) place: Place,
 }
 
+/// Which trace of a snapshot; traces of one id may be several that lie too far apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct TraceKey(Place);
+
+impl TraceRef {
+    /// The same for every row of the trace, in whatever unit.
+    pub fn key(&self) -> TraceKey {
+        TraceKey(self.place)
+    }
+}
+
 /// Where a trace lies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Place {
@@ -86,7 +90,8 @@ pub(crate) enum Place {
     Split { trace: u32 },
 }
 
-/// A trace put together from wherever it lies.
+/// A trace put together from wherever it lies. Of blocks that break while they are read the rows
+/// are missing: there may be no piece at all.
 pub struct Assembled {
     pub trace: TraceRef,
     pub pieces: Vec<AssembledPiece>,
@@ -100,14 +105,49 @@ pub struct AssembledPiece {
     pub rows: Vec<u32>,
 }
 
+/// What the tree of a trace says of a span.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SpanStructure {
+    /// Spans above it.
+    pub depth: u32,
+    /// Numbers of the nested sets, from 1 on in pre-order of all roots; 0 for spans that hang on no
+    /// root.
+    pub left: u32,
+    pub right: u32,
+    /// `left` of the parent; -1 for a root, 0 for what hangs on no root.
+    pub parent: i64,
+    /// Spans directly below it.
+    pub n_children: u32,
+}
+
+/// The structure of each row of one trace in pre-order. A row at depth 0 that names a parent is an
+/// orphan: it and what hangs on it have no numbers.
+pub fn structure_of(depths: &[u32], names_parent: impl Fn(usize) -> bool) -> Vec<SpanStructure> {
+    let _ = (depths, names_parent(0));
+    todo!()
+}
+
+impl Assembled {
+    /// What is said of the trace, by the same rule as of traces of blocks.
+    pub fn summary(&self) -> TraceSummary<'_> {
+        todo!()
+    }
+
+    /// For each piece, the structure of each of its rows. Ask for `Field::ParentSpanId` to be read.
+    pub fn structure(&self) -> Vec<Vec<SpanStructure>> {
+        todo!()
+    }
+}
+
 impl Snapshot {
-    /// Everything the tenant has, in units, that which may hold the newest trace first. Slices
-    /// outside the range of time are left out, and counted.
-    pub fn units<'a>(
-        &'a self,
-        split: &'a SplitSet,
+    /// Everything the tenant has, in units, that which may hold the newest trace first. Units in
+    /// which no trace has a moment in the range of time are left out, and counted.
+    pub fn units(
+        self: &Arc<Self>,
+        split: &Arc<SplitSet>,
         range: Option<TimeRange>,
-    ) -> (Vec<Unit<'a>>, u64) {
+    ) -> (Vec<Unit>, u64) {
+        let _ = (split, range);
         todo!()
     }
 
@@ -116,21 +156,23 @@ impl Snapshot {
         todo!()
     }
 
-    /// Puts traces together and gives the columns asked for of their spans, each span once. In the
-    /// order of `traces`; reads each chunk and page about once.
+    /// Puts traces together and gives the columns asked for of their spans, each span once, besides
+    /// start, end, span id, kind, status code, name and resource, which are always there. In the
+    /// order of `traces`; reads each chunk and page about once. Returns the blocks that broke
+    /// meanwhile, whose rows are missing.
     pub fn assemble(
         &self,
         split: &SplitSet,
         traces: &[TraceRef],
         columns: &Columns,
         meter: &ReadMeter,
-        visit: &mut dyn FnMut(Assembled) -> Result<(), FindError>,
-    ) -> Result<(), FindError> {
+        visit: &mut dyn FnMut(Assembled) -> ControlFlow<()>,
+    ) -> Result<Vec<Skipped>, FindError> {
         todo!()
     }
 }
 
-impl<'a> Unit<'a> {
+impl Unit {
     pub fn name(&self) -> UnitName {
         todo!()
     }
@@ -155,8 +197,10 @@ impl<'a> Unit<'a> {
         todo!()
     }
 
-    /// Opens files, reads resources and scopes.
-    pub fn open(&'a self, meter: &ReadMeter) -> Result<OpenUnit<'a>, FindError> {
+    /// Opens files, reads resources and scopes. [`FindError::Block`]: the block is damaged or cannot
+    /// be read now; name it ([`Skipped`]), the rest goes on. [`FindError::Live`]: rows that were
+    /// acknowledged cannot be read, there is no answer.
+    pub fn open(&self, meter: &ReadMeter) -> Result<OpenUnit<'_>, FindError> {
         todo!()
     }
 }
@@ -180,7 +224,18 @@ impl OpenUnit<'_> {
         todo!()
     }
 
-    /// Reads some rows; ranges ascend and do not touch.
+    /// Among which rows a value between bounds may be; whole pieces. Empty: nowhere.
+    pub fn candidates(
+        &self,
+        between: &Between<'_>,
+        meter: &ReadMeter,
+    ) -> Result<Vec<Range<u32>>, FindError> {
+        todo!()
+    }
+
+    /// Reads some rows; ranges ascend and do not touch. A live chunk is given whole whatever the
+    /// ranges are: see [`Batch::rows`]; what its columns say of rows beyond [`Batch::n_rows`] is
+    /// not to be looked at.
     pub fn read(
         &self,
         rows: &[Range<u32>],
@@ -190,12 +245,13 @@ impl OpenUnit<'_> {
         todo!()
     }
 
-    /// The trace of each row; `None`: the row was erased, or came after the snapshot. `rows` ascend.
+    /// The traces of rows, which ascend: rows beside each other that are of one trace together, as a
+    /// range of places in `rows`. Rows that were erased or came after the snapshot are left out.
     pub fn traces_of(
         &self,
         rows: &[u32],
         meter: &ReadMeter,
-    ) -> Result<Vec<Option<TraceRef>>, FindError> {
+    ) -> Result<Vec<(TraceRef, Range<usize>)>, FindError> {
         todo!()
     }
 
@@ -209,11 +265,11 @@ impl OpenUnit<'_> {
         todo!()
     }
 
-    /// Every value of an attribute of spans that its dictionaries hold, if dictionaries alone
-    /// answer: no row of another tenant, none erased, no plain pages. `false`: they do not, scan.
+    /// Every text of a column of spans, if that can be told without looking at rows: none erased,
+    /// and in a block dictionaries alone tell. `false`: it cannot, scan; nothing was visited.
     pub fn dictionary_texts(
         &self,
-        key: &str,
+        of: TextOf<'_>,
         meter: &ReadMeter,
         visit: &mut dyn FnMut(&str),
     ) -> Result<bool, FindError> {
