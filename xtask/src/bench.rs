@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: what a span costs, measured on the machine at hand.
 //!
 //! In: the options, and the folder of tools that `SUYUAN_TOOLS` names (`shop.py`, which makes
-//! corpora, and `otlpload`, which sends them). Out: a table of what was measured, what it must not
+//! corpora, `otlpload`, which sends them, and `queries.py`, which asks). Out: a table of what was measured, what it must not
 //! exceed and what other servers need for the same data, on standard output and, unless the run
 //! was a quick one or a part, in `docs/benchmarks.md`. The exit code says whether all bounds hold.
 //!
@@ -10,13 +10,16 @@
 
 mod awkward;
 mod corpora;
+mod fairness;
 mod http;
 mod load;
 mod lookup;
 mod machine;
 mod made_up;
 mod million;
+mod rare_key;
 mod report;
+mod search;
 mod server;
 mod tenants;
 mod times;
@@ -42,22 +45,25 @@ Usage: cargo xtask bench [options]
 Options:
   --quick          a tenth of the spans: shows that everything works, writes no document
   --twenty         also twenty million spans at the default seals (about 7 GB of corpora)
-  --only NAME,...  only some of: million, twenty, awkward, tenants, times
+  --only NAME,...  only some of: million, twenty, awkward, rare_key, fairness, tenants,
+                   times
   --server FILE    measure this program instead of building one
   --corpora DIR    where corpora are kept: shop/, awkward/, twenty/1/ to twenty/20/
                    (default: target/bench/corpora; those that are missing are made)
 
 Environment:
-  SUYUAN_TOOLS     folder with shop.py and otlpload/ (default: shared/tools beside the checkout)
+  SUYUAN_TOOLS     folder with shop.py, queries.py and otlpload/ (default: shared/tools beside the checkout)
 ";
 
 /// One measurement: its name for `--only`, and how it is done.
 type Measurement = (&'static str, fn(&Bench, &mut Report) -> anyhow::Result<()>);
 
-const MEASUREMENTS: [Measurement; 5] = [
+const MEASUREMENTS: [Measurement; 7] = [
     ("million", million::measure),
     ("twenty", twenty::measure),
     ("awkward", awkward::measure),
+    ("rare_key", rare_key::measure),
+    ("fairness", fairness::measure),
     ("tenants", tenants::measure),
     ("times", times::measure),
 ];
@@ -72,6 +78,9 @@ struct Bench {
     program: Program,
     loader: Loader,
     corpora: Corpora,
+    /// Asks questions and checks the answers.
+    queries: PathBuf,
+    is_quick: bool,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -97,6 +106,8 @@ pub(crate) fn run(root: &Path, words: &[&str]) -> anyhow::Result<ExitCode> {
         program: Program::new(server),
         loader: Loader::build(&tools.join("otlpload"), &folder)?,
         corpora: Corpora::new(tools.join("shop.py"), corpora, options.is_quick),
+        queries: tools.join("queries.py"),
+        is_quick: options.is_quick,
         folder,
     };
 
@@ -155,10 +166,10 @@ fn tools(root: &Path) -> anyhow::Result<PathBuf> {
         Some(folder) => PathBuf::from(folder),
         None => root.join("../shared/tools"),
     };
-    for tool in ["shop.py", "otlpload/Cargo.toml"] {
+    for tool in ["shop.py", "queries.py", "otlpload/Cargo.toml"] {
         ensure!(
             folder.join(tool).exists(),
-            "{} has no {tool}: let SUYUAN_TOOLS name the folder with shop.py and otlpload",
+            "{} has no {tool}: let SUYUAN_TOOLS name the folder with shop.py, queries.py and otlpload",
             folder.display()
         );
     }

@@ -47,10 +47,19 @@ impl Corpora {
 
     /// One million spans of an hour as real exporters send them, in eight parts.
     pub(super) fn awkward(&self) -> anyhow::Result<Corpus> {
+        self.in_eight_parts("awkward", &[])
+    }
+
+    /// The same with no span of a wrong clock.
+    pub(super) fn awkward_of_right_clocks(&self) -> anyhow::Result<Corpus> {
+        self.in_eight_parts("right_clocks", &["--right-clocks"])
+    }
+
+    fn in_eight_parts(&self, name: &str, further: &[&str]) -> anyhow::Result<Corpus> {
         let minutes = if self.is_quick { "20" } else { "60" };
         let parts = N_AWKWARD_PARTS.to_string();
         let size = ["--awkward", "--spans", self.n_spans(), "--minutes", minutes];
-        self.corpus("awkward", &[size.as_slice(), &["--parts", &parts]].concat())
+        self.corpus(name, &[size.as_slice(), &["--parts", &parts], further].concat())
     }
 
     /// Twenty times one million spans, each five minutes that follow the last, up to now.
@@ -101,6 +110,15 @@ impl Corpora {
 impl Corpus {
     pub(super) fn n_spans(&self) -> anyhow::Result<u64> {
         self.truth["spans"].as_u64().context("truth.json names no `spans`")
+    }
+
+    /// From the first to the last moment, clocks that were wrong aside; seconds since 1970.
+    pub(super) fn time_seconds(&self) -> anyhow::Result<(u64, u64)> {
+        let seconds = |name: &str| {
+            let nanos = self.truth[name].as_u64();
+            nanos.map(|nanos| nanos / 1_000_000_000).with_context(|| format!("no `{name}`"))
+        };
+        Ok((seconds("start_ns")?, seconds("end_ns")?))
     }
 
     /// Every trace that it names.

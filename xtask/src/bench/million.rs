@@ -3,12 +3,11 @@
 //! The servers are new ones each time: one becomes one block, one keeps everything live, one makes
 //! eight blocks that nobody merges.
 
-use std::time::Instant;
-
 use super::Bench;
 use super::corpora::{Corpus, Expected};
 use super::lookup::{LookupTimes, Whole};
 use super::report::{Figure, Peers, Report};
+use super::search::{self, Bounds};
 use super::server::{NO_COMPACTION, Server};
 
 const N_BLOCKS: usize = 8;
@@ -57,6 +56,7 @@ fn one_block(bench: &Bench, corpus: &Corpus, report: &mut Report) -> anyhow::Res
 
     whole(&server, &corpus.named_traces()?, report, "one block")?;
     times(&server, corpus, report, "one block")?;
+    questions(bench, &server, corpus, report, "one block")?;
     let peak = server.peak_bytes()? as f64 / MEBIBYTE;
     let peers = Peers { tempo: Some(3_900.0), victoria: Some(310.0), clickhouse: None };
     let what = "peak memory of the server over all of this";
@@ -67,16 +67,9 @@ fn one_block(bench: &Bench, corpus: &Corpus, report: &mut Report) -> anyhow::Res
 fn live(bench: &Bench, corpus: &Corpus, report: &mut Report) -> anyhow::Result<()> {
     let server = bench.program.start(&bench.folder, &[NO_COMPACTION])?;
     bench.loader.send(&server, std::slice::from_ref(&corpus.folder))?;
-    // The last chunk becomes visible a quarter of a second after its request.
-    let began = Instant::now();
-    let n_spans = corpus.n_spans()? as f64;
-    let n_live = |server: &Server| -> anyhow::Result<f64> {
-        Ok(server.metrics()?.get("suyuan_store_live_rows").copied().unwrap_or(0.0))
-    };
-    while n_live(&server)? < n_spans {
-        anyhow::ensure!(began.elapsed().as_secs() < 10, "not all spans are live after 10 s");
-    }
+    server.await_live(corpus.n_spans()?)?;
     times(&server, corpus, report, "live")?;
+    questions(bench, &server, corpus, report, "live")?;
     server.stop()
 }
 
@@ -90,6 +83,16 @@ fn eight_blocks(bench: &Bench, corpus: &Corpus, report: &mut Report) -> anyhow::
     whole(&server, &corpus.named_traces()?, report, "eight blocks")?;
     times(&server, corpus, report, "eight blocks")?;
     server.stop()
+}
+
+fn questions(
+    bench: &Bench,
+    server: &Server,
+    corpus: &Corpus,
+    report: &mut Report,
+    state: &str,
+) -> anyhow::Result<()> {
+    search::measure(bench, server, &[corpus], report, Bounds::OneMillion, state)
 }
 
 fn whole(

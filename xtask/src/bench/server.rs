@@ -83,6 +83,10 @@ impl Server {
         self.child.id()
     }
 
+    pub(super) fn http(&self) -> &str {
+        &self.http
+    }
+
     pub(super) fn otlp_url(&self) -> String {
         format!("http://{}/v1/traces", self.otlp)
     }
@@ -127,6 +131,22 @@ impl Server {
         let pairs = lines.lines().filter(|line| !line.starts_with('#'));
         let pairs = pairs.filter_map(|line| line.split_once(' '));
         Ok(pairs.filter_map(|(name, value)| Some((name.into(), value.parse().ok()?))).collect())
+    }
+
+    /// Returns when so many spans are live: the last ones become visible a quarter of a second after
+    /// their request.
+    pub(super) fn await_live(&self, n_spans: u64) -> anyhow::Result<()> {
+        let began = Instant::now();
+        loop {
+            let n_live = self.metrics()?.get("suyuan_store_live_rows").copied().unwrap_or(0.0);
+            if n_live >= n_spans as f64 {
+                return Ok(());
+            }
+            ensure!(
+                began.elapsed().as_secs() < 10,
+                "{n_live} of {n_spans} spans are live after 10 s"
+            );
+        }
     }
 
     /// Everything acknowledged before becomes blocks.

@@ -2,8 +2,10 @@
 //! blocks are sealed, merged and looked up beside each other.
 
 use super::Bench;
+use super::corpora::Corpus;
 use super::lookup::{LookupTimes, Whole};
 use super::report::{Figure, Report};
+use super::search::{self, Bounds};
 
 const MEBIBYTE: f64 = 1_048_576.0;
 
@@ -60,6 +62,8 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
     report.add(Figure::new(what, times.biggest_ms, "ms").must(24.0));
     let what = "an id that is not there, median";
     report.add(Figure::new(what, times.absent_ms, "ms").must(0.6));
+    let all: Vec<&Corpus> = corpora.iter().collect();
+    search::measure(bench, &server, &all, report, Bounds::Unbounded, "twenty million")?;
     let peak = server.peak_bytes()? as f64 / MEBIBYTE;
     report.add(Figure::new("peak memory of the server", peak, "MiB").must(512.0));
     server.stop()
