@@ -4,3 +4,4 @@
 //! line, the column, what was expected and often the fix. Never here: a span, a file, a clock.
 
 pub mod ast;
+pub mod lenient;
