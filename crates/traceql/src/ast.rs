@@ -274,7 +274,7 @@ pub enum Attribute {
         scope: AttributeScope,
         name: Arc<str>,
     },
-    /// `parent.…`: parses, and is refused by the type rules.
+    /// `parent.…`: an attribute of the parent span; `parent.foo` has the scope `Any`.
     Parent {
         scope: AttributeScope,
         name: Arc<str>,
@@ -316,7 +316,7 @@ pub enum Intrinsic {
     LinkSpanId,
     InstrumentationName,
     InstrumentationVersion,
-    /// `parent` alone: parses, and is refused by the type rules.
+    /// `parent` alone: that there is a parent span.
     Parent,
 }
 
@@ -324,13 +324,15 @@ pub enum Intrinsic {
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetricsExpr {
     pub kind: MetricsKind,
+    /// Applied one after the other; none of a scalar.
+    pub second: Vec<SecondStage>,
     pub place: Place,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum MetricsKind {
-    /// `pipeline | rate() by (…) | topk(3)`
-    Pipeline { pipeline: Pipeline, function: MetricsFunction, second: Vec<SecondStage> },
+    /// `pipeline | rate() by (…)`
+    Pipeline { pipeline: Pipeline, function: MetricsFunction },
     /// `(…) op (…)`, operators `+ - * /`.
     Binary { op: FieldOp, left: Box<MetricsExpr>, right: Box<MetricsExpr> },
     /// A number in arithmetic between series.
