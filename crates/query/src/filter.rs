@@ -1,0 +1,179 @@
+//! Conditions over batches: which rows fulfil a filter.
+//!
+//! In: the expression of a `{ … }` that passed the type rules. Out: a compiled [`Filter`], cut into
+//! [`Condition`]s that all must hold; each says which columns it reads, what can be ruled out
+//! before they are read, and which rows of a batch fulfil it. Never here: reading, and traces.
+//!
+//! What an expression means (`tempo.md` 2.3 to 2.5 and 2.7; all of it in `docs/traceql.md`):
+//! - An attribute that is missing is nil. Every comparison with nil is false but `= nil`. A key
+//!   without a value (OTLP allows it) is missing.
+//! - Operands that do not fit at run time make a comparison false, `= nil` too: arithmetic on nil,
+//!   text or arrays, `!` of what is no boolean, division of integers by zero.
+//! - A side of `&&` and `||` that is missing or no boolean counts as false.
+//! - Integers and durations compare exactly, with floats as floats. Arithmetic of two integers
+//!   gives an integer and wraps; all other arithmetic gives floats.
+//! - An array of texts, integers, floats or booleans holds if one element does, for `!=` and `!~`
+//!   if all do. Other arrays, maps and bytes are only `!= nil`.
+//! - A key that a span has twice: of one type the first value counts; of several types the one that
+//!   stands first in [`ValueType`](suyuan_model::ValueType).
+//! - `.foo` is the span's, else the resource's. `resource.service.name` is never missing: it is the
+//!   empty text then.
+//! - Ids compare without regard to case and leading zeros; regular expressions see all digits, a
+//!   root's `span:parentID` is 16 zeros.
+//! - A trace without a root has the empty text as `rootName` and `rootServiceName`.
+//! - Events and links: there must be one event and one link for which the whole filter holds. For a
+//!   span without events (links) every value of them is neither nil nor anything else.
+
+mod rows;
+mod traces;
+
+use suyuan_model::{AttributeOwner, Batch, Columns, Resources, Scopes, ValueType};
+use suyuan_store::{Probe, Unit, UnitPresence};
+use suyuan_traceql::ast::{Attribute, FieldExpr};
+
+pub use self::rows::RowSet;
+pub use self::traces::{Structure, TraceContext, TraceFacts, TraceNeeds};
+
+/// A compiled filter. Immutable: threads share it.
+#[derive(Debug)]
+pub struct Filter {
+    conditions: Vec<Condition>,
+    is_never: bool,
+    reads: Vec<Attribute>,
+}
+
+/// A part of a filter that every row must fulfil.
+#[derive(Debug)]
+pub struct Condition {
+    text: String,
+    columns: Columns,
+    needs: TraceNeeds,
+}
+
+/// Why a filter cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FilterError {
+    #[error("the regular expression `{pattern}` is not valid: {reason}")]
+    Regex { pattern: String, reason: String },
+    #[error("the regular expression `{pattern}` is too large: use a shorter one")]
+    RegexTooLarge { pattern: String },
+}
+
+/// What is known of keys before anything is read.
+pub trait KeyPresence {
+    fn presence(&self, owner: AttributeOwner, key: &str, value_type: ValueType) -> UnitPresence;
+}
+
+impl KeyPresence for Unit<'_> {
+    fn presence(&self, owner: AttributeOwner, key: &str, value_type: ValueType) -> UnitPresence {
+        Unit::presence(self, owner, key, value_type)
+    }
+}
+
+/// The rows that fulfil a condition, of those that were asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    pub yes: RowSet,
+    /// Those that may, once more is known of their traces; empty if a [`TraceContext`] was given.
+    pub maybe: RowSet,
+}
+
+/// What was worked out for one unit and one filter: which resources and dictionary values fulfil
+/// what. Never wrong for other units, only useless.
+#[derive(Debug, Default)]
+pub struct SourceState {}
+
+impl Filter {
+    pub fn compile(expr: &FieldExpr) -> Result<Self, FilterError> {
+        let _ = expr;
+        Ok(Self { conditions: Vec::new(), is_never: false, reads: Vec::new() })
+    }
+
+    /// What all must hold, the cheapest and most selective first. Whatever reads events is in one
+    /// condition, whatever reads links too. None: every row fulfils the filter.
+    pub fn conditions(&self) -> &[Condition] {
+        &self.conditions
+    }
+
+    /// Whether no row whatsoever fulfils it.
+    pub fn is_never(&self) -> bool {
+        self.is_never
+    }
+
+    /// Columns of all conditions, those that need whole traces included
+    /// ([`Condition::trace_columns`]).
+    pub fn columns(&self) -> Columns {
+        self.conditions.iter().fold(Columns::default(), |all, condition| {
+            all.union(&condition.columns).union(&condition.trace_columns())
+        })
+    }
+
+    /// What has to be known of traces for all conditions.
+    pub fn needs(&self) -> TraceNeeds {
+        self.conditions.iter().map(Condition::needs).max().unwrap_or(TraceNeeds::Nothing)
+    }
+
+    /// What the query reads, in its order, each once.
+    pub fn reads(&self) -> &[Attribute] {
+        &self.reads
+    }
+}
+
+impl Condition {
+    /// What [`Self::evaluate`] reads without a [`TraceContext`].
+    pub fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    /// What it reads with one: columns that need whole traces are here alone.
+    pub fn trace_columns(&self) -> Columns {
+        self.columns.clone()
+    }
+
+    pub fn needs(&self) -> TraceNeeds {
+        self.needs
+    }
+
+    /// Why no row can fulfil it, if keys alone say so.
+    pub fn rules_out(&self, keys: &dyn KeyPresence) -> Option<String> {
+        let _ = keys;
+        None
+    }
+
+    /// Why no row can fulfil it, if the resources and scopes of an open unit say so.
+    pub fn rules_out_sources(
+        &self,
+        resources: &Resources,
+        scopes: &Scopes,
+        source: &mut SourceState,
+    ) -> Option<String> {
+        let _ = (resources, scopes, source);
+        None
+    }
+
+    /// What rows must have exactly: of each list at least one. An empty list never comes.
+    pub fn probes(&self, keys: &dyn KeyPresence) -> Vec<Vec<Probe<'_>>> {
+        let _ = keys;
+        Vec::new()
+    }
+
+    /// Which of `rows` fulfil it. The batch has the columns asked for; without `traces` those of
+    /// [`Self::columns`] are enough.
+    pub fn evaluate(
+        &self,
+        rows: &RowSet,
+        batch: &Batch,
+        source: &mut SourceState,
+        traces: Option<&TraceContext<'_>>,
+    ) -> Verdict {
+        let _ = (batch, source, traces);
+        Verdict { yes: rows.clone(), maybe: RowSet::none(rows.n_rows()) }
+    }
+}
+
+/// As it would be written in a query.
+impl std::fmt::Display for Condition {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.text)
+    }
+}
