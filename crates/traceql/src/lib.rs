@@ -5,6 +5,7 @@
 
 pub mod ast;
 mod error;
+pub mod lenient;
 pub mod print;
 mod span_filter;
 
