@@ -5,7 +5,7 @@
 //! to [`DEPTH_MAX`].
 
 use super::{CONDITIONS_MAX, LenientError, Node};
-use crate::ast::{FieldExpr, FieldKind, FieldOp, Query, Root, SpansetKind, StageKind};
+use crate::ast::{FieldExpr, FieldKind, FieldOp, Root, SpansetKind, StageKind};
 
 /// Parentheses in parentheses; what is deeper is one piece.
 const DEPTH_MAX: u32 = 32;
@@ -229,8 +229,8 @@ fn comparison(text: &str) -> Option<FieldExpr> {
         return None;
     }
     // A comment would run into the brace.
-    let query: Option<Query> = None;
-    let Root::Spansets(mut pipeline) = query?.root else { return None };
+    let query = crate::parse(&format!("{{ {text}\n}}")).ok()?;
+    let Root::Spansets(mut pipeline) = query.root else { return None };
     let stage = pipeline.stages.pop()?;
     let StageKind::Spanset(spanset) = stage.kind else { return None };
     let SpansetKind::Filter(expr) = spanset.kind else { return None };
