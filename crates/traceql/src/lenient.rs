@@ -180,3 +180,6 @@ fn add_group(groups: &mut Vec<Vec<u32>>, group: Vec<u32>) -> Result<(), LenientE
         false => Ok(()),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,140 @@
+//! Half-typed texts, and what is complete of them.
+
+use expect_test::{Expect, expect};
+
+use super::*;
+use crate::print;
+
+/// The whole as one expression, and each group in a line of its own.
+fn check(text: &str, expected: Expect) {
+    let alternatives = parse(text).expect("within the limits");
+    let mut shown = alternatives.expr().map_or("everything".to_owned(), |expr| print::field_expr(&expr));
+    for group in alternatives.groups() {
+        let conditions: Vec<String> = group.iter().map(|condition| print::field_expr(condition)).collect();
+        shown += &format!("\n- {}", conditions.join(", "));
+    }
+    expected.assert_eq(&shown);
+}
+
+#[test]
+fn what_is_half_typed_asks_for_nothing() {
+    for text in [
+        "",
+        "no query at all ???",
+        "{",
+        "{ }",
+        "{ true }",
+        "{ false }",
+        "{ .a",
+        "{ .a }",
+        "{ .a = }",
+        "{ .a = && .b",
+        "{ .a = \"x }",
+        "{ .a = \"x\" || .b = }",
+        "{ .a = 1 .b = 2 }",
+        "{ 1 = 1 }",
+        "{ parent.a = 1 }",
+        // Breaks the type rules.
+        "{ status = \"error\" }",
+        "{ .a =~ \"(\" }",
+        ".a = 1",
+        "{{{{",
+        "}}}{",
+        ")))",
+    ] {
+        check(text, expect!["everything"]);
+    }
+}
+
+#[test]
+fn complete_conditions_stay() {
+    check("{ .a = 1 && .b = }", expect![]);
+    check("{ .a = 1 && .b =", expect![]);
+    check("{ .a = 1 &&", expect![]);
+    check("{ && .a = 1 && && .b = 2 }", expect![]);
+    check("{ (.a = ) && .b = \"x\" }", expect![]);
+    check("{ (.a = 1 && .b = ", expect![]);
+    check("{ .a = 1) && .b = 2", expect![]);
+    check("{ .a = 1 }) && .b = 2 }", expect![]);
+}
+
+#[test]
+fn quotes_and_comments_are_stepped_over() {
+    check(r#"{ span."a && b" = "} || (" && .b = `"&&` && name = }"#, expect![]);
+    check("{ .a = 1 /* && .b = 2 } */ && .c = 3 // && .d = 4\n && .e = 5 }", expect![]);
+    check(r#"{ .http://x = "\"" && .b = }"#, expect![]);
+}
+
+#[test]
+fn and_and_or_bind_alike() {
+    check("{ .a = 1 || .b = 2 && .c = 3 }", expect![]);
+    check("{ .a = 1 || (.b = 2 && .c = 3) }", expect![]);
+    // What is half-typed takes its own side only.
+    check("{ (.a = 1 || .b = ) && .c = 3 }", expect![]);
+}
+
+#[test]
+fn comparisons_of_all_kinds_are_conditions() {
+    check("{ (.a + .b) = 3 && .c = .d && -1 < .e && 5 = name }", expect![]);
+    check("{ .a != nil && .b =~ \"x.*\" && duration > 5s && kind = server }", expect![]);
+    check("{ (.a = .b) && !(.c = 1) && !.d && .e = 1 }", expect![]);
+}
+
+#[test]
+fn spansets_are_alternatives_up_to_the_next_stage() {
+    check("{ .a = 1 } >> { .b = 2 && .c = }", expect![]);
+    check("{ .a = 1 } >> { .b = }", expect!["everything"]);
+    check("{ .a = 1 } && { .b = 2 } || { .c = 3 } | count() > 4", expect![]);
+    check("{ .a = 1 } | { .b = 2 } | select(.c)", expect![]);
+    check("({ .a = 1 } | { .x = 2 } | count() > 1) >> { .b = 2 }", expect![]);
+    check("{ .a = 1 } | compare({ status = error })", expect![]);
+    check("{ .a = 1 } | rate() by (.b) with (sample = 0.5)", expect![]);
+}
+
+#[test]
+fn conditions_and_groups_are_told_once() {
+    check("{ .a = 1 || .a = 1 }", expect![]);
+    check("{ (.a = 1 || .b = 2) && (.b = 2 || .a = 1) }", expect![]);
+}
+
+#[test]
+fn groups_of_the_editors_examples() {
+    let n_groups = |text: &str| parse(text).expect("within the limits").groups().len();
+    assert_eq!(n_groups("{ .a = 1 && (.b = 1 || .c = 1 || .d = 1) }"), 3);
+    assert_eq!(n_groups("{ (.a = 1 || .b = 1) && (.c = 1 || .d = 1 || .e = 1) }"), 6);
+    assert_eq!(n_groups("{ (.a = 1 && .b = 1) || .c = 1 || .d = 1 || (.b = 1 && .a = 1) }"), 3);
+}
+
+#[test]
+fn a_literal_may_stand_on_the_left() {
+    let alternatives = parse("{ 5 > .a }").expect("within the limits");
+    let group = alternatives.groups().next().expect("one group");
+    let matcher = Matcher::of(group[0]).expect("an attribute and a literal");
+    assert_eq!((matcher.op, matcher.value), (FieldOp::Less, &Value::Int(5)));
+    assert_eq!(print::attribute(matcher.attribute), ".a");
+}
+
+#[test]
+fn groups_and_conditions_are_bounded() {
+    let ors = |n: usize| {
+        let conditions: Vec<String> = (0..n).map(|n| format!(".a{n} = 1")).collect();
+        format!("{{ {} }}", conditions.join(" || "))
+    };
+    assert_eq!(parse(&ors(GROUPS_MAX)).map(|found| found.groups().len()), Ok(GROUPS_MAX));
+    assert_eq!(parse(&ors(GROUPS_MAX + 1)), Err(LenientError::TooManyGroups));
+    let product = ["(.a = 1 || .b = 1)"; 7].join(" && ");
+    assert_eq!(parse(&format!("{{ {product} }}")).map(|found| found.groups().len()), Ok(3));
+    let product: Vec<String> = (0..7).map(|n| format!("(.a{n} = 1 || .b{n} = 1)")).collect();
+    let product = format!("{{ {} }}", product.join(" && "));
+    assert_eq!(parse(&product), Err(LenientError::TooManyGroups));
+    let ands = |n: usize| ors(n).replace("||", "&&");
+    assert_eq!(parse(&ands(CONDITIONS_MAX)).map(|found| found.groups().len()), Ok(1));
+    assert_eq!(parse(&ands(CONDITIONS_MAX + 1)), Err(LenientError::TooManyConditions));
+}
+
+#[test]
+fn depth_is_no_danger() {
+    for text in ["{ ".to_owned() + &"(".repeat(100_000), "{ ".to_owned() + &"!(".repeat(50_000)] {
+        check(&text, expect!["everything"]);
+    }
+}
