@@ -1,4 +1,4 @@
-//! One trace as an answer: protobuf or JSON, written straight from columns, piece by piece.
+//! Answers in protobuf or JSON. A trace is written straight from columns, piece by piece.
 //!
 //! In: rows of chunks, each span once. Out: the bytes of Tempo's two answers to "give me this
 //! trace" (`tempo.md 1.1`, `1.2`) in pieces of about a quarter of a MiB, so that a trace of
@@ -13,6 +13,8 @@
 //! - [`shared_ids`]: new ids for spans that share theirs, as Zipkin's do.
 //! - [`shown`]: what is said of one span.
 //! - [`protobuf`] and [`json`]: how it is said.
+//! - [`search`]: what a search found.
+//! - [`tags`]: names and values of attributes.
 //! - [`content`]: a number for what a span says, by which duplicates are told apart.
 
 mod content;
@@ -22,8 +24,10 @@ mod json_writer;
 mod plan;
 mod positions;
 mod protobuf;
+pub mod search;
 mod shared_ids;
 mod shown;
+pub mod tags;
 
 use suyuan_model::TraceRows;
 

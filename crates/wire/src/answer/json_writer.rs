@@ -3,6 +3,8 @@
 //! In: keys and values in order. Out: bytes without spaces. Commas are placed here; that keys and
 //! values alternate is the caller's affair.
 
+use std::ops::Range;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
@@ -20,6 +22,11 @@ impl JsonWriter {
 
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.out
+    }
+
+    /// Takes what was written so far; what follows goes on behind it.
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
     }
 
     pub(super) fn n_bytes(&self) -> usize {
@@ -59,6 +66,20 @@ impl JsonWriter {
         self.out.extend_from_slice(key.as_bytes());
         self.out.extend_from_slice(b"\":");
         self.needs_comma = false;
+    }
+
+    /// A key that somebody else chose.
+    pub(super) fn text_key(&mut self, key: &str) {
+        self.text(key);
+        self.out.push(b':');
+        self.needs_comma = false;
+    }
+
+    /// Writes a whole value again, by the place of its bytes.
+    pub(super) fn repeat(&mut self, value: Range<usize>) {
+        self.separate();
+        self.out.extend_from_within(value);
+        self.needs_comma = true;
     }
 
     /// Escaped as Go does: `<`, `>` and `&` too, and the two line ends that JavaScript minds.
