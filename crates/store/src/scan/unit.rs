@@ -197,6 +197,18 @@ impl Unit {
         todo!()
     }
 
+    /// Whether rows of it may have been erased: then [`OpenUnit::traces_of`] alone says which stand.
+    pub fn has_erased(&self) -> bool {
+        todo!()
+    }
+
+    /// Visits every key and type that the tenant has in the block or the chunk; those of a block are
+    /// the same for all of its slices. `false`: there may be more, which nobody has listed.
+    pub fn for_each_key(&self, visit: &mut dyn FnMut(AttributeOwner, &Arc<str>, ValueType)) -> bool {
+        let _ = visit;
+        todo!()
+    }
+
     /// Opens files, reads resources and scopes. [`FindError::Block`]: the block is damaged or cannot
     /// be read now; name it ([`Skipped`]), the rest goes on. [`FindError::Live`]: rows that were
     /// acknowledged cannot be read, there is no answer.
