@@ -113,6 +113,11 @@ impl Position {
             column: 1 + before[line_start..].chars().count(),
         }
     }
+
+    /// The line of `text` that it is in, and a caret below it.
+    pub fn draw(self, text: &str) -> String {
+        draw(text, self)
+    }
 }
 
 impl fmt::Display for ParseError {
