@@ -1,7 +1,8 @@
 //! For tests: the oracle of what was sent, equality of traces, and hands for a running server.
 //!
 //! Knows OTLP from `opentelemetry-proto` and the product only from outside, by its bytes: code
-//! that is shared with the product could not judge it.
+//! that is shared with the product could not judge it. Of a query it reads the tree that `traceql`
+//! makes of it, whose own tests judge that; what the tree means is written here once more.
 
 pub mod arbitrary;
 pub mod client;
@@ -15,3 +16,4 @@ pub mod oracle;
 pub mod process;
 pub mod random;
 pub mod sample;
+pub mod traceql;
