@@ -251,10 +251,7 @@ impl KeyDirectory {
         key: &str,
         value_type: ValueType,
     ) -> Presence<'_> {
-        let wanted = (scope, value_type, key);
-        let order = |index: &u16| sort_key(&self.entries[*index as usize]).cmp(&wanted);
-        if let Ok(place) = self.sorted.binary_search_by(order) {
-            let index = self.sorted[place] as usize;
+        if let Some(index) = self.index_of(scope, key, value_type) {
             return match self.holds(index, tenant) {
                 Some(true) => Presence::Listed(&self.entries[index]),
                 Some(false) => Presence::Absent,
@@ -265,6 +262,18 @@ impl KeyDirectory {
             true => Presence::Maybe,
             false => Presence::Absent,
         }
+    }
+
+    /// The line of a key and type, whoever has it.
+    pub fn entry(&self, scope: Scope, key: &str, value_type: ValueType) -> Option<&KeyEntry> {
+        self.index_of(scope, key, value_type).map(|index| &self.entries[index])
+    }
+
+    fn index_of(&self, scope: Scope, key: &str, value_type: ValueType) -> Option<usize> {
+        let wanted = (scope, value_type, key);
+        let order = |index: &u16| sort_key(&self.entries[*index as usize]).cmp(&wanted);
+        let place = self.sorted.binary_search_by(order).ok()?;
+        Some(self.sorted[place] as usize)
     }
 
     /// Whether a tenant has an entry's key; `None`: not known.

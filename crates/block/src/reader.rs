@@ -7,6 +7,7 @@
 
 mod columns;
 mod pruning;
+mod shared;
 mod slice_traces;
 mod whole_slice;
 
@@ -15,7 +16,7 @@ use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use suyuan_ids::TraceId;
-use suyuan_model::{Chunk, Resources, Scopes, Tenant};
+use suyuan_model::{Chunk, Tenant};
 use suyuan_objects::{ObjectError, Objects, ReadMeter};
 
 use crate::column::{Column, Values};
@@ -24,10 +25,11 @@ use crate::filter::{FilterError, IdFilter, TenantSeed};
 use crate::layout::{Layout, OVERFLOW_BUCKETS, Scope};
 use crate::meta::{BlockMeta, SideRows, SliceMeta, TenantMeta, TenantRange};
 use crate::traces::{TraceTable, TraceTableError};
-use crate::unstage::{Part, SpanParts, UnstageError, read_shared, unstage};
-use crate::writer::{EVENTS, ID_FILTER, LINKS, RESOURCES, SCOPES, SPANS, TRACES, path};
+use crate::unstage::{Part, SpanParts, UnstageError, unstage};
+use crate::writer::{EVENTS, ID_FILTER, LINKS, SPANS, TRACES, path};
 
 pub use self::pruning::{Between, KeyPlace, Probe, TextOf};
+pub use self::shared::Shared;
 pub use self::slice_traces::SliceTraces;
 pub use self::whole_slice::WholeSlice;
 
@@ -81,28 +83,6 @@ pub struct BlockReader {
 struct OpenFile {
     name: &'static str,
     file: FileReader,
-}
-
-/// A tenant's resources and scopes; row 0 is the tenant's first.
-pub struct Shared {
-    pub resources: Resources,
-    pub scopes: Scopes,
-    first_resource: u32,
-    first_scope: u32,
-}
-
-impl Shared {
-    /// Resources and scopes are numbered from the tenant's first one.
-    fn renumber(&self, name: &str, column: &mut Column) {
-        let first = match name {
-            "resource" => self.first_resource,
-            "scope" => self.first_scope,
-            _ => return,
-        };
-        if let Values::U32(values) = &mut column.values {
-            *values = values.iter().map(|row| row.wrapping_sub(first)).collect();
-        }
-    }
 }
 
 /// Made when it is first asked for; after an error it is tried again.
@@ -211,12 +191,13 @@ impl BlockReader {
     }
 
     fn place_in(&self, rows: &TenantMeta, id: TraceId) -> Result<Vec<TracePlace>, ReadError> {
+        let meter = ReadMeter::default();
         let spans = self.spans()?;
         let column = spans.column("trace_id")?;
         let mut places = Vec::new();
         for range in &rows.ranges {
             let slice = range.slice;
-            if !spans.file.may_contain(slice as usize, column, id.as_bytes())? {
+            if !spans.file.may_contain(slice as usize, column, id.as_bytes(), &meter)? {
                 continue;
             }
             let within = self.within(range)?;
@@ -289,7 +270,7 @@ impl BlockReader {
     pub fn traces(&self, tenant: u32, slice: u32) -> Result<TraceTable, ReadError> {
         let range = self.range(tenant, slice)?;
         let meta = self.slice_meta(slice)?;
-        let traces = self.traces.get(|| self.open(TRACES))?;
+        let traces = self.traces.get(|| self.open(TRACES, &ReadMeter::default()))?;
         let all: Vec<usize> = (0..traces.file.columns().len()).collect();
         let first = range.first_trace.wrapping_sub(meta.first_trace);
         let rows = first..first.saturating_add(range.n_traces);
@@ -339,10 +320,10 @@ impl BlockReader {
         let file = match scope {
             Scope::Span => self.spans()?,
             Scope::Event if self.meta.file(EVENTS).is_some() => {
-                self.events.get(|| self.open(EVENTS))?
+                self.events.get(|| self.open(EVENTS, &ReadMeter::default()))?
             }
             Scope::Link if self.meta.file(LINKS).is_some() => {
-                self.links.get(|| self.open(LINKS))?
+                self.links.get(|| self.open(LINKS, &ReadMeter::default()))?
             }
             _ => return Ok(0),
         };
@@ -363,44 +344,6 @@ impl BlockReader {
         Ok((first..rows.end).step_by(PAGE_ROWS as usize).map(piece).collect())
     }
 
-    /// A tenant's resources and scopes, read once.
-    pub fn shared(&self, tenant: u32, meter: &ReadMeter) -> Result<Arc<Shared>, ReadError> {
-        if let Some(shared) =
-            self.shared.lock().unwrap_or_else(PoisonError::into_inner).get(&tenant)
-        {
-            return Ok(shared.clone());
-        }
-        let _ = meter;
-        let meta = self.tenant_meta(tenant)?;
-        let resources = self.resources.get(|| self.open(RESOURCES))?;
-        let scopes = self.scopes.get(|| self.open(SCOPES))?;
-        let resource_columns = resources.read_rows(&meta.resources)?;
-        let scope_columns = scopes.read_rows(&meta.scopes)?;
-        let (resource_names, scope_names) = (resources.names(), scopes.names());
-        let part = |rows: &Range<u32>, names, columns| Part {
-            n_rows: rows.end - rows.start,
-            names,
-            columns,
-        };
-        let (own_resources, own_scopes) = read_shared(
-            &part(&meta.resources, &resource_names[..], &resource_columns[..]),
-            &part(&meta.scopes, &scope_names[..], &scope_columns[..]),
-        )
-        .map_err(|error| ReadError::Rows { file: RESOURCES, error })?;
-        let shared = Arc::new(Shared {
-            resources: own_resources,
-            scopes: own_scopes,
-            first_resource: meta.resources.start,
-            first_scope: meta.scopes.start,
-        });
-        let mut all = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
-        if all.len() >= SHARED_TENANTS_MAX {
-            all.clear();
-        }
-        all.insert(tenant, shared.clone());
-        Ok(shared)
-    }
-
     /// The events or links of some rows.
     fn side(
         &self,
@@ -410,7 +353,7 @@ impl BlockReader {
         span_rows: &Range<u32>,
     ) -> Result<Option<SideRead>, ReadError> {
         let Some(SideRows { row_group, first_row, n_rows }) = rows else { return Ok(None) };
-        let file = file.get(|| self.open(name))?;
+        let file = file.get(|| self.open(name, &ReadMeter::default()))?;
         let group = row_group as usize;
         let all = first_row..first_row.saturating_add(n_rows);
         let columns = file.file.read(group, all, &[file.column("span_row")?])?;
@@ -428,15 +371,19 @@ impl BlockReader {
     }
 
     fn spans(&self) -> Result<Arc<OpenFile>, ReadError> {
-        self.spans.get(|| self.open(SPANS))
+        self.spans_metered(&ReadMeter::default())
     }
 
-    fn open(&self, name: &'static str) -> Result<OpenFile, ReadError> {
+    fn spans_metered(&self, meter: &ReadMeter) -> Result<Arc<OpenFile>, ReadError> {
+        self.spans.get(|| self.open(SPANS, meter))
+    }
+
+    fn open(&self, name: &'static str, meter: &ReadMeter) -> Result<OpenFile, ReadError> {
         let problem = "the block's meta does not name it";
         let meta = self.meta.file(name).ok_or(ReadError::Mismatch { file: name, problem })?;
         let path = path(self.meta.id, name);
         let objects = self.objects.clone();
-        let file = FileReader::open_with(objects, &path, meta.bytes, self.cache.clone())?;
+        let file = FileReader::open_with(objects, &path, meta.bytes, self.cache.clone(), meter)?;
         Ok(OpenFile { name, file })
     }
 
@@ -466,9 +413,6 @@ impl BlockReader {
 
 /// Borders between pages are multiples of it, or lie between two of them.
 const PAGE_ROWS: u32 = 8_192;
-/// Tenants of one block whose resources and scopes are kept.
-const SHARED_TENANTS_MAX: usize = 64;
-
 /// Events or links as read.
 struct SideRead {
     n_rows: u32,
@@ -490,11 +434,5 @@ impl OpenFile {
 
     fn names(&self) -> Vec<&str> {
         self.file.columns().iter().map(|column| &*column.name).collect()
-    }
-
-    /// Rows of a file that has one row group.
-    fn read_rows(&self, rows: &Range<u32>) -> Result<Vec<Column>, ReadError> {
-        let all: Vec<usize> = (0..self.file.columns().len()).collect();
-        Ok(self.file.read(0, rows.clone(), &all)?)
     }
 }

@@ -17,6 +17,7 @@ use crate::key_values::KeyValuesError;
 use crate::layout::Layout;
 use crate::tree;
 
+pub(crate) use attributes::GrowingColumn;
 pub use part::Part;
 
 /// Why columns do not make rows.

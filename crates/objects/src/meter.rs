@@ -16,10 +16,12 @@ impl ReadMeter {
         self.requests.fetch_add(requests, Relaxed);
     }
 
+    /// Bytes read so far.
     pub fn bytes(&self) -> u64 {
         self.bytes.load(Relaxed)
     }
 
+    /// Ranges read so far.
     pub fn requests(&self) -> u64 {
         self.requests.load(Relaxed)
     }

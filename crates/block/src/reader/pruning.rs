@@ -11,7 +11,8 @@ use suyuan_model::ValueType;
 use suyuan_objects::ReadMeter;
 
 use super::{BlockReader, ReadError};
-use crate::layout::Scope;
+use crate::directory::Presence;
+use crate::layout::{Place, Scope};
 
 /// A value that a span must have exactly.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -61,8 +62,16 @@ impl BlockReader {
         key: &str,
         value_type: ValueType,
     ) -> KeyPlace {
-        let _ = (tenant, scope, key, value_type);
-        todo!()
+        let keys = &self.meta.keys;
+        let entry = match keys.may_have(tenant, scope, key, value_type) {
+            Presence::Absent => return KeyPlace::Absent,
+            Presence::Listed(entry) => Some(entry),
+            Presence::Maybe => keys.entry(scope, key, value_type),
+        };
+        match entry.map(|entry| entry.place) {
+            Some(Place::Column { has_bloom }) => KeyPlace::Column { has_bloom },
+            Some(Place::Overflow | Place::List) | None => KeyPlace::Mixed,
+        }
     }
 
     /// False: no row of the tenant in the slice has the value. Of a key that a row has twice with

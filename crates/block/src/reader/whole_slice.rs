@@ -64,7 +64,7 @@ impl BlockReader {
         rows: Option<SideRows>,
     ) -> Result<Option<Side>, ReadError> {
         let Some(SideRows { row_group, first_row, n_rows }) = rows else { return Ok(None) };
-        let file = file.get(|| self.open(name))?;
+        let file = file.get(|| self.open(name, &ReadMeter::default()))?;
         let columns: Vec<usize> = (0..file.file.columns().len()).collect();
         let rows = first_row..first_row.saturating_add(n_rows);
         let columns = file.file.read(row_group as usize, rows, &columns)?;
@@ -119,7 +119,8 @@ impl BlockReader {
     /// The traces of a slice, of all tenants, each with its id.
     pub fn whole_traces(&self, slice: u32) -> Result<(Vec<[u8; 16]>, TraceTable), ReadError> {
         let meta = *self.slice_meta(slice)?;
-        let (spans, traces) = (self.spans()?, self.traces.get(|| self.open(TRACES))?);
+        let (spans, traces) =
+            (self.spans()?, self.traces.get(|| self.open(TRACES, &ReadMeter::default()))?);
         let columns: Vec<usize> = (0..traces.file.columns().len()).collect();
         let columns = traces.file.read(slice as usize, 0..meta.n_traces, &columns)?;
         let table = TraceTable::read(columns, 0)?;

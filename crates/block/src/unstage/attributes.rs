@@ -11,7 +11,7 @@ use arrow_buffer::ScalarBuffer;
 use foldhash::fast::RandomState;
 use suyuan_model::{AttributeColumn, AttributeTable, ValueType, Values};
 
-use self::growing::GrowingColumn;
+pub(crate) use self::growing::GrowingColumn;
 use super::part::rows_of;
 use super::{Part, UnstageError};
 use crate::column::{self, Column};

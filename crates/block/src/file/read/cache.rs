@@ -12,6 +12,7 @@ use foldhash::fast::RandomState;
 use hashbrown::HashMap;
 use parquet::bloom_filter::Sbbf;
 
+use super::index::MinMax;
 use crate::column::Values;
 
 /// Bytes that an entry takes beside its value.
@@ -43,12 +44,15 @@ pub(super) struct Key {
 pub(super) enum Part {
     Dictionary,
     Bloom,
+    Bounds,
 }
 
 #[derive(Clone)]
 pub(super) enum Cached {
     Dictionary(Arc<Values>),
     Bloom(Arc<Sbbf>),
+    /// Of every page; `None`: it has no value.
+    Bounds(Arc<[Option<MinMax>]>),
 }
 
 struct Entry {

@@ -5,13 +5,15 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use parquet::bloom_filter::Sbbf;
+use suyuan_objects::ReadMeter;
 
 use super::cache::{Cached, Key, Part};
+use super::cover::{Cover, PageRun, page_rows, pages_of};
 use super::damage::{Damage, damaged};
 use super::footer::{Bloom, Chunk, Footer};
 use super::index::{self, MinMax};
 use super::page::{PageEncoding, PageHeader, with_scratch};
-use super::{FileReader, PageBounds, ReadError, page_rows, pages_of};
+use super::{FileReader, PageBounds, ReadError};
 use crate::column::{Kind, Values};
 
 /// Bytes of a header of a bloom filter, and of the filter: what the format allows.
@@ -62,19 +64,23 @@ impl FileReader {
             let what = format!("column {column} of ids");
             return Err(ReadError::Absent { path: self.path.clone(), what });
         }
-        let mut covers = self.cover(row_group, &rows, &[column])?;
+        let mut covers = self.cover(row_group, std::slice::from_ref(&rows), &[column])?;
         let Some(cover) = covers.first_mut() else { return Ok(None) };
         let group = &self.footer.row_groups[row_group];
         let first_rows = &group.first_rows[usize::from(cover.chunk.first_rows)];
-        let pages = self.pages_with_id(row_group, column, cover.pages.clone(), id);
+        let (Some(first), Some(last)) = (cover.runs.first(), cover.runs.last()) else {
+            return Ok(None);
+        };
+        let pages = first.pages.start..last.pages.end;
+        let pages = self.pages_with_id(row_group, column, pages, id);
         if pages.is_empty() {
             return Ok(None);
         }
-        cover.pages = pages.clone();
+        cover.runs = vec![PageRun::new(pages.clone())];
         let covered = page_rows(first_rows, pages.start, group.n_rows).start
             ..page_rows(first_rows, pages.end - 1, group.n_rows).end;
         let asked = covered.start.max(rows.start)..covered.end.min(rows.end);
-        let fetched = self.fetch(&mut covers)?;
+        let fetched = self.fetch(&mut covers, &ReadMeter::default())?;
         let found = self.find_in_plain(&covers[0], &fetched, &asked, id);
         match found.map_err(|damage| self.in_column(row_group, column, damage))? {
             Some(found) => Ok((!found.is_empty()).then_some(found)),
@@ -110,7 +116,7 @@ impl FileReader {
     /// range says that no row has the id.
     fn find_in_plain(
         &self,
-        cover: &super::Cover,
+        cover: &Cover,
         fetched: &[bytes::Bytes],
         rows: &Range<u32>,
         id: &[u8; 16],
@@ -121,10 +127,12 @@ impl FileReader {
         let group = &self.footer.row_groups[cover.row_group];
         let first_rows = &group.first_rows[usize::from(cover.chunk.first_rows)];
         let mut found = 0..0;
-        for number in cover.pages.clone() {
+        let pages =
+            cover.runs.iter().flat_map(|run| run.pages.clone().map(move |page| (run, page)));
+        for (run, number) in pages {
             let page_rows = page_rows(first_rows, number, group.n_rows);
             let asked = page_rows.start.max(rows.start)..page_rows.end.min(rows.end);
-            let (header, body) = PageHeader::parse(self.page_bytes(cover, number, fetched)?)?;
+            let (header, body) = PageHeader::parse(self.page_bytes(cover, run, number, fetched)?)?;
             let in_page = with_scratch(|scratch| {
                 let page =
                     header.open_data(body, cover.chunk.codec, false, &mut scratch.inflater)?;
@@ -169,29 +177,24 @@ impl FileReader {
         Ok((!found.is_empty()).then_some(found))
     }
 
-    /// The pages of a column with their bounds, for those who skip pages. Asks the store.
+    /// The pages of a column with their bounds, for those who skip pages. The bounds are fetched
+    /// once and kept while there is room.
     pub fn page_bounds(
         &self,
         row_group: usize,
         column: usize,
+        meter: &ReadMeter,
     ) -> Result<Vec<PageBounds>, ReadError> {
-        let rows = 0..self.n_rows(row_group);
-        let covers = self.cover(row_group, &rows, &[column])?;
-        let Some(cover) = covers.first() else { return Ok(Vec::new()) };
-        let (chunk, group) = (cover.chunk, &self.footer.row_groups[row_group]);
-        let bounds = match chunk.column_index_bytes {
-            0 => Vec::new(),
-            _ => {
-                let bytes = self.objects.get_range(&self.path, chunk.column_index_range())?;
-                index::parse_bounds(&bytes)
-                    .map_err(|damage| self.in_column(row_group, column, damage))?
-            }
-        };
+        self.cover(row_group, &[], &[column])?;
+        let chunk = self.footer.chunks[self.footer.chunk_number(row_group, column)];
+        let group = &self.footer.row_groups[row_group];
+        let bounds = self.stored_bounds(row_group, column, &chunk, meter)?;
         let first_rows = &group.first_rows[usize::from(chunk.first_rows)];
         if !bounds.is_empty() && bounds.len() != first_rows.len() {
             let damage = "a column index of another number of pages".into();
             return Err(self.in_column(row_group, column, damage));
         }
+        let rows = 0..group.n_rows;
         let pages = if rows.is_empty() { 0..0 } else { pages_of(first_rows, &rows) };
         Ok(pages
             .map(|page| PageBounds {
@@ -202,6 +205,43 @@ impl FileReader {
             .collect())
     }
 
+    /// The bounds of every page; none if the file does not say any.
+    fn stored_bounds(
+        &self,
+        row_group: usize,
+        column: usize,
+        chunk: &Chunk,
+        meter: &ReadMeter,
+    ) -> Result<Arc<[Option<MinMax>]>, ReadError> {
+        if chunk.column_index_bytes == 0 {
+            return Ok(Arc::default());
+        }
+        let number = self.footer.chunk_number(row_group, column) as u32;
+        let key = Key { reader: self.number, chunk: number, part: Part::Bounds };
+        if let [Some(Cached::Bounds(bounds))] = self.cache.get([key]) {
+            return Ok(bounds);
+        }
+        let bytes = self.objects.get_range(&self.path, chunk.column_index_range())?;
+        meter.add(bytes.len() as u64, 1);
+        let bounds = index::parse_bounds(&bytes);
+        let bounds: Arc<[_]> =
+            bounds.map_err(|damage| self.in_column(row_group, column, damage))?.into();
+        let n_bytes = bytes.len() + bounds.len() * size_of::<Option<MinMax>>();
+        self.cache.insert(key, Cached::Bounds(Arc::clone(&bounds)), n_bytes);
+        Ok(bounds)
+    }
+
+    /// Whether a row group has a bloom filter of a column.
+    pub fn has_bloom(&self, row_group: usize, column: usize) -> bool {
+        self.bloom(row_group, column).is_some()
+    }
+
+    fn bloom(&self, row_group: usize, column: usize) -> Option<&Bloom> {
+        let chunk = self.footer.chunk_number(row_group, column) as u32;
+        let place = self.footer.blooms.binary_search_by_key(&chunk, |bloom| bloom.chunk).ok()?;
+        Some(&self.footer.blooms[place])
+    }
+
     /// Whether a value, as its plain bytes, may be in a row group's column: true where the column
     /// has no bloom filter. The filter is fetched once and kept while there is room.
     pub fn may_contain(
@@ -209,18 +249,15 @@ impl FileReader {
         row_group: usize,
         column: usize,
         value: &[u8],
+        meter: &ReadMeter,
     ) -> Result<bool, ReadError> {
-        self.cover(row_group, &(0..0), &[column])?;
-        let chunk = self.footer.chunk_number(row_group, column) as u32;
-        let Ok(place) = self.footer.blooms.binary_search_by_key(&chunk, |bloom| bloom.chunk) else {
-            return Ok(true);
-        };
-        let key = Key { reader: self.number, chunk, part: Part::Bloom };
+        self.cover(row_group, &[], &[column])?;
+        let Some(bloom) = self.bloom(row_group, column) else { return Ok(true) };
+        let key = Key { reader: self.number, chunk: bloom.chunk, part: Part::Bloom };
         if let [Some(Cached::Bloom(filter))] = self.cache.get([key]) {
             return Ok(filter.check(value));
         }
-        let bloom = &self.footer.blooms[place];
-        let filter = Arc::new(self.read_bloom(bloom, row_group, column)?);
+        let filter = Arc::new(self.read_bloom(bloom, row_group, column, meter)?);
         let n_bytes = filter.num_blocks() * 32;
         self.cache.insert(key, Cached::Bloom(Arc::clone(&filter)), n_bytes);
         Ok(filter.check(value))
@@ -231,6 +268,7 @@ impl FileReader {
         bloom: &Bloom,
         row_group: usize,
         column: usize,
+        meter: &ReadMeter,
     ) -> Result<Sbbf, ReadError> {
         let in_column = |damage| self.in_column(row_group, column, damage);
         let n_bytes = match bloom.bytes {
@@ -246,6 +284,7 @@ impl FileReader {
         }
         let range = bloom.start..bloom.start.saturating_add(u64::from(n_bytes));
         let bytes = self.objects.get_range(&self.path, range)?;
+        meter.add(bytes.len() as u64, 1);
         match Sbbf::from_bytes(&bytes) {
             Ok(filter) if filter.num_blocks() > 0 => Ok(filter),
             Ok(_) => Err(in_column("a bloom filter of no bytes".into())),

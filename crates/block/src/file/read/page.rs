@@ -5,6 +5,7 @@
 //! makes the stock reader slow (`design.md 5`).
 
 use std::cell::RefCell;
+use std::ops::Range;
 
 use zstd::bulk::Decompressor;
 
@@ -67,6 +68,9 @@ pub(super) struct Page<'a> {
 pub(super) struct Scratch {
     pub(super) inflater: Inflater,
     pub(super) codes: Vec<u32>,
+    /// Rows asked for of a page, and which of its values are theirs.
+    pub(super) asked: Vec<Range<usize>>,
+    pub(super) selected: Vec<Range<usize>>,
 }
 
 #[derive(Default)]

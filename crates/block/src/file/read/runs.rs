@@ -80,38 +80,94 @@ impl<'a> Runs<'a> {
     }
 }
 
-/// Reads the definition levels of a page of a flat optional column. Adds the rows of `rows` (in the
-/// page) that have a value to `present`, the first one as row `first_row`, and returns which of
-/// the page's values are theirs.
+/// Numbers that follow each other in a run, and whether they are asked for.
+struct Segment {
+    range: Range<usize>,
+    is_asked: bool,
+}
+
+/// Cuts runs at the borders of what is asked for: ranges that ascend.
+struct Segments<'a> {
+    asked: &'a [Range<usize>],
+    place: usize,
+}
+
+impl<'a> Segments<'a> {
+    fn new(asked: &'a [Range<usize>]) -> Self {
+        Self { asked, place: 0 }
+    }
+
+    /// Whether nothing is asked for behind what was seen.
+    fn is_done(&self) -> bool {
+        self.asked.last().is_none_or(|last| last.end <= self.place)
+    }
+
+    /// The next numbers of a run that ends at `run_end`; nothing at its end, and behind all that is
+    /// asked for.
+    fn next_before(&mut self, run_end: usize) -> Option<Segment> {
+        while self.asked.first().is_some_and(|first| first.end <= self.place) {
+            self.asked = &self.asked[1..];
+        }
+        let first = self.asked.first()?;
+        if self.place >= run_end {
+            return None;
+        }
+        let is_asked = first.start <= self.place;
+        let end = if is_asked { first.end } else { first.start };
+        let range = self.place..end.min(run_end);
+        self.place = range.end;
+        Some(Segment { range, is_asked })
+    }
+}
+
+/// Reads the definition levels of a page of a flat optional column. Adds those of `rows` (in the
+/// page) that have a value to `present`, the first of `rows` as row `first_row`, and puts into
+/// `selected` which of the page's values are theirs.
 pub(super) fn select(
     levels: &[u8],
-    rows: Range<usize>,
+    rows: &[Range<usize>],
     first_row: u32,
     present: &mut Present,
-) -> Result<Range<usize>, Damage> {
+    selected: &mut Vec<Range<usize>>,
+) -> Result<(), Damage> {
     let mut runs = Runs::new(levels, 1)?;
-    let (mut n_before, mut n_selected) = (0, 0);
-    let mut row = 0;
-    while row < rows.end {
+    let mut segments = Segments::new(rows);
+    let mut n_values = 0;
+    let mut out_row = first_row;
+    while !segments.is_done() {
+        let run_start = segments.place;
         let run = runs.next()?;
-        let run_end = row.saturating_add(run.len()).min(rows.end);
-        let split = rows.start.clamp(row, run_end);
-        let out_row = first_row + (split - rows.start.min(split)) as u32;
-        match run {
-            Run::Repeated { value: 0, .. } => {}
-            Run::Repeated { .. } => {
-                n_before += split - row;
-                n_selected += run_end - split;
-                present.push_run(out_row, (run_end - split) as u32);
+        let run_end = run_start.saturating_add(run.len());
+        while let Some(Segment { range, is_asked }) = segments.next_before(run_end) {
+            let n_rows = range.len();
+            let bits = range.start - run_start..range.end - run_start;
+            let n_present = match &run {
+                Run::Repeated { value: 0, .. } => 0,
+                Run::Repeated { .. } if is_asked => {
+                    present.push_run(out_row, n_rows as u32);
+                    n_rows
+                }
+                Run::Repeated { .. } => n_rows,
+                Run::Packed { bytes, .. } if is_asked => push_bits(bytes, bits, out_row, present),
+                Run::Packed { bytes, .. } => count_bits(bytes, bits),
+            };
+            if is_asked {
+                out_row += n_rows as u32;
+                push_range(selected, n_values..n_values + n_present);
             }
-            Run::Packed { bytes, .. } => {
-                n_before += count_bits(bytes, 0..split - row);
-                n_selected += push_bits(bytes, split - row..run_end - row, out_row, present);
-            }
+            n_values += n_present;
         }
-        row = run_end;
     }
-    Ok(n_before..n_before + n_selected)
+    Ok(())
+}
+
+/// Appends a range, as part of the last one where they touch.
+fn push_range(ranges: &mut Vec<Range<usize>>, range: Range<usize>) {
+    match ranges.last_mut() {
+        _ if range.is_empty() => {}
+        Some(last) if last.end == range.start => last.end = range.end,
+        _ => ranges.push(range),
+    }
 }
 
 /// Words of up to 64 bits, the lowest first, with the number of bits that count.
@@ -159,22 +215,22 @@ fn push_bits(bytes: &[u8], bits: Range<usize>, first_row: u32, present: &mut Pre
     n_pushed
 }
 
-/// Appends the codes of the values `range` of a page to `codes`. The bytes begin with the width of
+/// Appends the codes of the values `ranges` of a page to `codes`. The bytes begin with the width of
 /// a code. Every code is below `n_values`, the length of the dictionary.
 pub(super) fn unpack_codes(
     bytes: &[u8],
-    range: Range<usize>,
+    ranges: &[Range<usize>],
     n_values: usize,
     codes: &mut Vec<u32>,
 ) -> Result<(), Damage> {
-    if range.is_empty() {
+    if ranges.is_empty() {
         return Ok(());
     }
     let Some((bit_width, bytes)) = bytes.split_first() else {
         return damaged("a page of codes without their width");
     };
     let first = codes.len();
-    unpack(bytes, *bit_width, range, codes)?;
+    unpack(bytes, *bit_width, ranges, codes)?;
     match codes[first..].iter().max() {
         Some(code) if *code as usize >= n_values => {
             damaged(format!("code {code} in a dictionary of {n_values} values"))
@@ -183,26 +239,31 @@ pub(super) fn unpack_codes(
     }
 }
 
-/// Appends the numbers `range` of the runs in `bytes`.
+/// Appends the numbers `ranges` of the runs in `bytes`.
 pub(super) fn unpack(
     bytes: &[u8],
     bit_width: u8,
-    range: Range<usize>,
+    ranges: &[Range<usize>],
     numbers: &mut Vec<u32>,
 ) -> Result<(), Damage> {
     let mut runs = Runs::new(bytes, bit_width)?;
-    let mut place = 0;
-    while place < range.end {
+    let mut segments = Segments::new(ranges);
+    while !segments.is_done() {
+        let run_start = segments.place;
         let run = runs.next()?;
-        let run_end = place.saturating_add(run.len()).min(range.end);
-        let split = range.start.clamp(place, run_end);
-        match run {
-            Run::Repeated { value, .. } => numbers.resize(numbers.len() + run_end - split, value),
-            Run::Packed { bytes, .. } => {
-                unpack_bits(bytes, bit_width, split - place..run_end - place, numbers);
+        let run_end = run_start.saturating_add(run.len());
+        while let Some(Segment { range, is_asked }) = segments.next_before(run_end) {
+            if !is_asked {
+                continue;
+            }
+            match &run {
+                Run::Repeated { value, .. } => numbers.resize(numbers.len() + range.len(), *value),
+                Run::Packed { bytes, .. } => {
+                    let places = range.start - run_start..range.end - run_start;
+                    unpack_bits(bytes, bit_width, places, numbers);
+                }
             }
         }
-        place = run_end;
     }
     Ok(())
 }

@@ -11,6 +11,7 @@ use arrow_array::{
     Array, ArrayRef, BinaryArray, BooleanArray, FixedSizeBinaryArray, Float64Array, Int32Array,
     Int64Array, RecordBatch, StringArray, UInt32Array, UInt64Array,
 };
+use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::basic::{Compression, ZstdLevel};
@@ -18,8 +19,13 @@ use parquet::file::properties::WriterProperties;
 use suyuan_objects::Objects;
 use suyuan_objects::faulty::MemoryObjects;
 
+use super::cache::{Cached, Key, Part};
+use super::damage::damaged;
+use super::page::PageHeader;
+use super::present::Present;
+use super::values::{PageValues, ValuesBuilder};
 use super::*;
-use crate::column::Kind;
+use crate::column::{Kind, Values};
 
 const PATH: &str = "blocks/one/spans.parquet";
 

@@ -114,36 +114,36 @@ impl ValuesBuilder {
         }
     }
 
-    /// Appends the values `range` of a page.
+    /// Appends the values `ranges` of a page, which ascend, none of them empty.
     pub(super) fn append(
         &mut self,
         page: PageValues,
-        range: Range<usize>,
+        ranges: &[Range<usize>],
         codes: &mut Vec<u32>,
     ) -> Result<(), Damage> {
-        if range.is_empty() {
+        if ranges.is_empty() {
             return Ok(());
         }
         match self {
-            Self::Text(texts) => texts.append(page, range, codes),
-            Self::Bytes(values) => values.append(page, range, codes),
-            Self::Id(values) => append_ids(values, page, range, codes),
-            Self::U64(values) => append_numbers(values, page, range, codes, |dictionary| {
+            Self::Text(texts) => texts.append(page, ranges, codes),
+            Self::Bytes(values) => values.append(page, ranges, codes),
+            Self::Id(values) => append_ids(values, page, ranges, codes),
+            Self::U64(values) => append_numbers(values, page, ranges, codes, |dictionary| {
                 if let Values::U64(values) = dictionary { Some(values) } else { None }
             }),
-            Self::I64(values) => append_numbers(values, page, range, codes, |dictionary| {
+            Self::I64(values) => append_numbers(values, page, ranges, codes, |dictionary| {
                 if let Values::I64(values) = dictionary { Some(values) } else { None }
             }),
-            Self::U32(values) => append_numbers(values, page, range, codes, |dictionary| {
+            Self::U32(values) => append_numbers(values, page, ranges, codes, |dictionary| {
                 if let Values::U32(values) = dictionary { Some(values) } else { None }
             }),
-            Self::I32(values) => append_numbers(values, page, range, codes, |dictionary| {
+            Self::I32(values) => append_numbers(values, page, ranges, codes, |dictionary| {
                 if let Values::I32(values) = dictionary { Some(values) } else { None }
             }),
-            Self::F64(values) => append_numbers(values, page, range, codes, |dictionary| {
+            Self::F64(values) => append_numbers(values, page, ranges, codes, |dictionary| {
                 if let Values::F64(values) = dictionary { Some(values) } else { None }
             }),
-            Self::Bool(values) => append_bools(values, page, range, codes),
+            Self::Bool(values) => append_bools(values, page, ranges, codes),
         }
     }
 
@@ -169,7 +169,7 @@ impl ValuesBuilder {
 fn append_numbers<T>(
     values: &mut Vec<T>,
     page: PageValues,
-    range: Range<usize>,
+    ranges: &[Range<usize>],
     codes: &mut Vec<u32>,
     of_kind: impl FnOnce(&Values) -> Option<&ScalarBuffer<T>>,
 ) -> Result<(), Damage>
@@ -177,13 +177,13 @@ where
     T: Fixed + ArrowNativeType,
 {
     if page.encoding != PageEncoding::Codes {
-        return append_fixed(values, page, range);
+        return append_fixed(values, page, ranges);
     }
     let Some(dictionary) = page.dictionary.and_then(|dictionary| of_kind(dictionary)) else {
         return damaged("codes without a dictionary");
     };
     codes.clear();
-    runs::unpack_codes(page.bytes, range, dictionary.len(), codes)?;
+    runs::unpack_codes(page.bytes, ranges, dictionary.len(), codes)?;
     values.extend(codes.iter().map(|code| dictionary[*code as usize]));
     Ok(())
 }
@@ -191,17 +191,17 @@ where
 fn append_ids(
     values: &mut Vec<[u8; ID_BYTES]>,
     page: PageValues,
-    range: Range<usize>,
+    ranges: &[Range<usize>],
     codes: &mut Vec<u32>,
 ) -> Result<(), Damage> {
     if page.encoding != PageEncoding::Codes {
-        return append_fixed(values, page, range);
+        return append_fixed(values, page, ranges);
     }
     let Some(Values::Id(dictionary)) = page.dictionary.map(AsRef::as_ref) else {
         return damaged("codes without a dictionary");
     };
     codes.clear();
-    runs::unpack_codes(page.bytes, range, arrow_array::Array::len(dictionary), codes)?;
+    runs::unpack_codes(page.bytes, ranges, arrow_array::Array::len(dictionary), codes)?;
     values.extend(
         codes.iter().map(|code| <[u8; ID_BYTES]>::from_bytes(dictionary.value(*code as usize))),
     );
@@ -211,23 +211,25 @@ fn append_ids(
 fn append_fixed<T: Fixed>(
     values: &mut Vec<T>,
     page: PageValues,
-    range: Range<usize>,
+    ranges: &[Range<usize>],
 ) -> Result<(), Damage> {
+    let n_values = page.bytes.len() / T::BYTES;
+    if ranges.last().is_some_and(|last| last.end > n_values) {
+        return damaged("fewer values than their page claims");
+    }
+    values.reserve(ranges.iter().map(ExactSizeIterator::len).sum());
     match page.encoding {
         PageEncoding::Plain => {
-            let bytes_range = range.start * T::BYTES..range.end * T::BYTES;
-            let Some(bytes) = page.bytes.get(bytes_range) else {
-                return damaged("fewer values than their page claims");
-            };
-            values.extend(bytes.chunks_exact(T::BYTES).map(T::from_bytes));
+            for range in ranges {
+                let bytes = &page.bytes[range.start * T::BYTES..range.end * T::BYTES];
+                values.extend(bytes.chunks_exact(T::BYTES).map(T::from_bytes));
+            }
             Ok(())
         }
-        PageEncoding::Split => {
-            let n_values = page.bytes.len() / T::BYTES;
-            if range.end > n_values || !page.bytes.len().is_multiple_of(T::BYTES) {
-                return damaged("fewer values than their page claims");
+        PageEncoding::Split if page.bytes.len().is_multiple_of(T::BYTES) => {
+            for range in ranges {
+                T::append_split(values, page.bytes, n_values, range.clone());
             }
-            T::append_split(values, page.bytes, n_values, range);
             Ok(())
         }
         _ => damaged("an encoding that the column's kind does not have"),
@@ -237,22 +239,23 @@ fn append_fixed<T: Fixed>(
 fn append_bools(
     values: &mut Vec<bool>,
     page: PageValues,
-    range: Range<usize>,
+    ranges: &[Range<usize>],
     codes: &mut Vec<u32>,
 ) -> Result<(), Damage> {
     match page.encoding {
         PageEncoding::Plain => {
-            if range.end > page.bytes.len() * 8 {
+            if ranges.last().is_some_and(|last| last.end > page.bytes.len() * 8) {
                 return damaged("fewer values than their page claims");
             }
-            values.extend(range.map(|place| page.bytes[place / 8] >> (place % 8) & 1 == 1));
+            let places = ranges.iter().flat_map(Range::clone);
+            values.extend(places.map(|place| page.bytes[place / 8] >> (place % 8) & 1 == 1));
         }
         PageEncoding::RunLengths => {
             let Some((_, bytes)) = page.bytes.split_first_chunk::<4>() else {
                 return damaged("truth values without their length");
             };
             codes.clear();
-            runs::unpack(bytes, 1, range, codes)?;
+            runs::unpack(bytes, 1, ranges, codes)?;
             values.extend(codes.iter().map(|code| *code == 1));
         }
         _ => return damaged("an encoding that the column's kind does not have"),
@@ -277,40 +280,44 @@ impl Variable {
     fn append(
         &mut self,
         page: PageValues,
-        range: Range<usize>,
+        ranges: &[Range<usize>],
         codes: &mut Vec<u32>,
     ) -> Result<(), Damage> {
         if page.encoding != PageEncoding::Codes {
-            return self.append_plain(page, range);
+            return self.append_plain(page, ranges);
         }
         codes.clear();
         match page.dictionary.map(AsRef::as_ref) {
             Some(Values::Bytes(dictionary)) => {
-                runs::unpack_codes(page.bytes, range, values_len(dictionary), codes)?;
+                runs::unpack_codes(page.bytes, ranges, values_len(dictionary), codes)?;
                 self.append_codes(codes, dictionary)
             }
             Some(Values::Text(Strings::Plain(dictionary))) => {
-                runs::unpack_codes(page.bytes, range, values_len(dictionary), codes)?;
+                runs::unpack_codes(page.bytes, ranges, values_len(dictionary), codes)?;
                 self.append_codes(codes, dictionary)
             }
             _ => damaged("codes without a dictionary"),
         }
     }
 
-    fn append_plain(&mut self, page: PageValues, range: Range<usize>) -> Result<(), Damage> {
+    fn append_plain(&mut self, page: PageValues, ranges: &[Range<usize>]) -> Result<(), Damage> {
         if page.encoding != PageEncoding::Plain {
             return damaged("an encoding that the column's kind does not have");
         }
         let mut rest = page.bytes;
-        for _ in 0..range.start {
-            rest = split_value(rest)?.1;
-        }
-        // Every value has at least its length, which bounds what is set aside.
-        self.ends.reserve(range.len().min(rest.len() / 4));
-        for _ in range {
-            let (value, behind) = split_value(rest)?;
-            self.push(value)?;
-            rest = behind;
+        let mut place = 0;
+        for range in ranges {
+            for _ in place..range.start {
+                rest = split_value(rest)?.1;
+            }
+            // Every value has at least its length, which bounds what is set aside.
+            self.ends.reserve(range.len().min(rest.len() / 4));
+            for _ in range.clone() {
+                let (value, behind) = split_value(rest)?;
+                self.push(value)?;
+                rest = behind;
+            }
+            place = range.end;
         }
         Ok(())
     }
@@ -354,7 +361,7 @@ impl TextBuilder {
     fn append(
         &mut self,
         page: PageValues,
-        range: Range<usize>,
+        ranges: &[Range<usize>],
         codes: &mut Vec<u32>,
     ) -> Result<(), Damage> {
         if let (Self::Plain(plain), PageEncoding::Codes, Some(dictionary)) =
@@ -365,10 +372,10 @@ impl TextBuilder {
         }
         match self {
             Self::Codes { codes, dictionary } if page.encoding == PageEncoding::Codes => {
-                runs::unpack_codes(page.bytes, range, dictionary.len(), codes)
+                runs::unpack_codes(page.bytes, ranges, dictionary.len(), codes)
             }
-            Self::Codes { .. } => self.turn_plain()?.append(page, range, codes),
-            Self::Plain(plain) => plain.append(page, range, codes),
+            Self::Codes { .. } => self.turn_plain()?.append(page, ranges, codes),
+            Self::Plain(plain) => plain.append(page, ranges, codes),
         }
     }
 

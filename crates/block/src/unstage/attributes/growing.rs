@@ -6,7 +6,7 @@ use suyuan_model::{AttributeColumn, Strings, ValueRef, ValueType, Values};
 
 /// Rows in ascending order, a row as often as it has the key.
 #[derive(Default)]
-pub(super) struct GrowingColumn {
+pub(crate) struct GrowingColumn {
     rows: Vec<u32>,
     /// Where each text or value of bytes ends; starts with 0.
     ends: Vec<usize>,
@@ -17,12 +17,12 @@ pub(super) struct GrowingColumn {
 }
 
 impl GrowingColumn {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { ends: vec![0], ..Self::default() }
     }
 
     /// All values of a column have one type.
-    pub(super) fn push(&mut self, row: u32, value: ValueRef<'_>) {
+    pub(crate) fn push(&mut self, row: u32, value: ValueRef<'_>) {
         self.rows.push(row);
         match value {
             ValueRef::Empty => {}
@@ -34,6 +34,10 @@ impl GrowingColumn {
                 self.push_bytes(bytes);
             }
         }
+    }
+
+    pub(crate) fn last_row(&self) -> Option<u32> {
+        self.rows.last().copied()
     }
 
     fn push_bytes(&mut self, bytes: &[u8]) {
@@ -64,7 +68,11 @@ impl GrowingColumn {
         merged.finish(key, value_type)
     }
 
-    fn finish(self, key: &std::sync::Arc<str>, value_type: ValueType) -> Option<AttributeColumn> {
+    pub(crate) fn finish(
+        self,
+        key: &std::sync::Arc<str>,
+        value_type: ValueType,
+    ) -> Option<AttributeColumn> {
         i32::try_from(self.bytes.len()).ok()?;
         let ends: Vec<i32> = self.ends.iter().map(|end| *end as i32).collect();
         let ends = OffsetBuffer::new(ScalarBuffer::from(ends));

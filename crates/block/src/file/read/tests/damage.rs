@@ -30,14 +30,17 @@ fn bytes_of_all_kinds() -> Vec<u8> {
 fn read_everything(bytes: Vec<u8>) -> bool {
     let (objects, n_bytes) = store(bytes);
     let Ok(reader) = FileReader::open(objects, PATH, n_bytes) else { return false };
+    let meter = ReadMeter::default();
     let mut is_whole = true;
     for row_group in 0..reader.n_row_groups() {
         let n_rows = reader.n_rows(row_group).min(1 << 16);
         for column in 0..reader.columns().len() {
             is_whole &= reader.read(row_group, 0..n_rows, &[column]).is_ok();
             is_whole &= reader.read(row_group, n_rows / 2..n_rows / 2, &[column]).is_ok();
-            is_whole &= reader.page_bounds(row_group, column).is_ok();
-            is_whole &= reader.may_contain(row_group, column, b"any value of 16 ").is_ok();
+            let some = [0..n_rows / 3, n_rows / 3..n_rows / 2, n_rows - n_rows / 4..n_rows];
+            is_whole &= reader.read_rows(row_group, &some, &[column], Keep::Small, &meter).is_ok();
+            is_whole &= reader.page_bounds(row_group, column, &meter).is_ok();
+            is_whole &= reader.may_contain(row_group, column, b"any value of 16 ", &meter).is_ok();
             if reader.columns()[column].kind == Kind::Id {
                 is_whole &= reader.find_id(row_group, column, 0..n_rows, &[99; 16]).is_ok();
             }
@@ -138,7 +141,7 @@ fn dictionary(kind: Kind) -> Values {
     };
     let mut values = ValuesBuilder::new(kind);
     let page = PageValues { encoding: PageEncoding::Plain, bytes: &bytes, dictionary: None };
-    values.append(page, 0..5, &mut Vec::new()).expect("five values");
+    values.append(page, std::slice::from_ref(&(0..5)), &mut Vec::new()).expect("five values");
     values.finish().expect("five values")
 }
 
@@ -149,16 +152,21 @@ proptest! {
     #[test]
     fn a_page_of_any_bytes_gives_what_was_asked_or_an_error(
         bytes in prop::collection::vec(prop_oneof![any::<u8>(), 0..8_u8], 0..80),
-        start in 0..40_usize,
-        len in 0..40_usize,
+        steps in prop::collection::vec((0..20_usize, 1..20_usize), 0..4),
     ) {
-        let range = start..start + len;
-        let mut present = Present::default();
-        if let Ok(selected) = runs::select(&bytes, range.clone(), 0, &mut present) {
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        for (gap, len) in steps {
+            let start = ranges.last().map_or(0, |last| last.end) + gap;
+            ranges.push(start..start + len);
+        }
+        let len: usize = ranges.iter().map(Range::len).sum();
+        let (mut present, mut selected) = (Present::default(), Vec::new());
+        if runs::select(&bytes, &ranges, 0, &mut present, &mut selected).is_ok() {
             let rows = present.finish(len as u32).unwrap_or_else(|| (0..len as u32).collect());
-            prop_assert_eq!(rows.len(), selected.len());
+            prop_assert_eq!(rows.len(), selected.iter().map(Range::len).sum::<usize>());
             prop_assert!(rows.is_sorted_by(|left, right| left < right));
             prop_assert!(rows.last().is_none_or(|last| (*last as usize) < len));
+            prop_assert!(selected.is_sorted_by(|left, right| left.end < right.start));
         }
         let kinds = [
             Kind::Text, Kind::Bytes, Kind::Id, Kind::U64, Kind::I64, Kind::U32, Kind::I32,
@@ -172,7 +180,7 @@ proptest! {
                 let page =
                     PageValues { encoding, bytes: &bytes, dictionary: Some(&dictionary) };
                 let mut values = ValuesBuilder::new(kind);
-                if values.append(page, range.clone(), &mut Vec::new()).is_ok()
+                if values.append(page, &ranges, &mut Vec::new()).is_ok()
                     && let Ok(values) = values.finish()
                 {
                     prop_assert_eq!(values.len(), len, "{:?} {:?}", kind, encoding);

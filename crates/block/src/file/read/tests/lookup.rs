@@ -145,23 +145,29 @@ fn what_is_not_in_a_bloom_filter_is_not_there() {
     let reader = FileReader::open(Arc::clone(&objects) as Arc<dyn Objects>, PATH, n_bytes)
         .expect("a whole file");
     objects.take();
-    let may = |number| reader.may_contain(0, 0, &id(number)).expect("a whole file");
+    let may = |number| {
+        reader.may_contain(0, 0, &id(number), &ReadMeter::default()).expect("a whole file")
+    };
     assert!((0..5_000).all(|row| may(row * 2)));
     let n_false = (0..5_000).filter(|row| may(row * 2 + 1)).count();
     assert!(n_false < 500, "{n_false} of 5,000 absent ids seem to be there");
     assert_eq!(objects.take().0, 1, "the filter is kept");
-    assert!(reader.may_contain(0, 1, b"/69").expect("a whole file"));
-    assert!(!reader.may_contain(0, 1, b"no such name").expect("a whole file"));
+    assert!(reader.may_contain(0, 1, b"/69", &ReadMeter::default()).expect("a whole file"));
+    assert!(
+        !reader.may_contain(0, 1, b"no such name", &ReadMeter::default()).expect("a whole file")
+    );
     let without = WriterProperties::builder().build();
     let reader = open(write(&columns, without));
-    assert!(reader.may_contain(0, 1, b"no such name").expect("a whole file"));
+    assert!(
+        reader.may_contain(0, 1, b"no such name", &ReadMeter::default()).expect("a whole file")
+    );
 }
 
 #[test]
 fn bounds_of_pages() {
     let values = UInt32Array::from_iter((0..300).map(|row| (row >= 100).then_some(row)));
     let reader = open(write(&batch(vec![("number", Arc::new(values))]), properties(100, false)));
-    let bounds = reader.page_bounds(0, 0).expect("a whole file");
+    let bounds = reader.page_bounds(0, 0, &ReadMeter::default()).expect("a whole file");
     let bytes = |n: u32| Box::<[u8]>::from(n.to_le_bytes());
     let bounds_of = |min, max| Some(MinMax { min: bytes(min), max: bytes(max) });
     let page = |rows, min_max| PageBounds { rows, is_null: Option::is_none(&min_max), min_max };

@@ -182,6 +182,23 @@ fn any_file() -> impl Strategy<Value = FileCase> {
     )
 }
 
+/// Rows here and there: single ones, short runs, whole pages, ranges that touch.
+fn some_rows(n_rows: u32, seed: u64) -> Vec<Range<u32>> {
+    let (mut rows, mut at) = (Vec::new(), 0);
+    for step in 0.. {
+        let number = scramble(seed, step);
+        let gap = [0, 1, 3, 40, 900][(number % 5) as usize];
+        let len = [1, 1, 2, 30, 700][(number / 5 % 5) as usize];
+        let start = at + gap;
+        if start >= n_rows {
+            break;
+        }
+        at = (start + len).min(n_rows);
+        rows.push(start..at);
+    }
+    rows
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(192))]
 
@@ -195,18 +212,30 @@ proptest! {
         let columns: Vec<usize> = (0..case.columns.len()).rev().collect();
         for row_group in 0..reader.n_row_groups() {
             let n_rows = reader.n_rows(row_group);
-            let expected = read_stock(&bytes, row_group);
+            let expected_whole = read_stock(&bytes, row_group);
             let whole = reader.read(row_group, 0..n_rows, &columns).expect("a whole file");
             for (read, column) in whole.iter().zip(&columns) {
-                prop_assert_eq!(&cells(read, n_rows as usize), &expected[*column]);
+                prop_assert_eq!(&cells(read, n_rows as usize), &expected_whole[*column]);
             }
             for (which, from, len) in &questions {
                 let start = (f64::from(n_rows) * from) as u32;
                 let rows = start..start + (f64::from(n_rows - start) * len * len) as u32;
                 let column = which.index(columns.len());
                 let read = reader.read(row_group, rows.clone(), &[column]).expect("a whole file");
-                let expected = &expected[column][rows.start as usize..rows.end as usize];
+                let expected = &expected_whole[column][rows.start as usize..rows.end as usize];
                 prop_assert_eq!(&cells(&read[0], rows.len())[..], expected, "rows {:?}", rows);
+                let some = some_rows(n_rows, (f64::from(n_rows) * from) as u64 + 1);
+                let meter = ReadMeter::default();
+                let chosen = reader
+                    .read_rows(row_group, &some, &columns, Keep::Small, &meter)
+                    .expect("a whole file");
+                let n_chosen = some.iter().map(|rows| rows.len()).sum();
+                for (read, column) in chosen.iter().zip(&columns) {
+                    let places = some.iter().flat_map(Range::clone);
+                    let of_rows: Vec<Cell> =
+                        places.map(|row| expected_whole[*column][row as usize].clone()).collect();
+                    prop_assert_eq!(cells(read, n_chosen), of_rows, "rows {:?}", some);
+                }
                 if case.columns[column].filled.is_some() && expected.iter().all(Option::is_none) {
                     prop_assert!(read[0].rows.as_ref().is_some_and(|rows| rows.is_empty()));
                 }
