@@ -4,9 +4,13 @@
 //! the next start. So there is no version and no checksum; lengths are checked, because a disk may
 //! lose what was not synced, and an error here must never become a wrong answer.
 //!
-//! The file is one sequence of length-prefixed parts in the order of the fields below. Arrays are
-//! written as their buffers, padded to 8 bytes, so that reading is one `pread` into aligned memory
-//! and no copy after it.
+//! The file is one sequence of length-prefixed parts: those of [`columns`], then the attribute
+//! columns of spans, events and links, each list behind its length. Arrays are written as their
+//! buffers, padded to 8 bytes, so that reading is one `pread` into aligned memory and no copy after
+//! it. Where each part lies stays in memory ([`ChunkDirectory`]), so that a question reads the
+//! columns it asks for: 5 MB of a million spans for one number of each, instead of 180.
+
+mod columns;
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -22,9 +26,12 @@ use arrow_buffer::{
     ArrowNativeType, BooleanBuffer, Buffer, MutableBuffer, NullBuffer, OffsetBuffer, ScalarBuffer,
 };
 use suyuan_model::{
-    AttributeColumn, AttributeTable, Chunk, Events, Links, Resources, Scopes, Sparse, Strings,
-    ValueType, Values,
+    AttributeColumn, AttributeTable, Chunk, Resources, Scopes, Sparse, Strings, ValueType, Values,
 };
+
+use crate::chunk_keys::ChunkKeys;
+
+pub(crate) use columns::{ChunkDirectory, ColumnReader};
 
 /// Why a scratch file cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -40,16 +47,27 @@ pub enum ChunkFileError {
 /// A chunk in a scratch file, which goes when nobody needs it any more.
 pub(crate) struct SpilledChunk {
     path: PathBuf,
+    directory: ChunkDirectory,
+    keys: ChunkKeys,
 }
 
 impl SpilledChunk {
-    /// `path`: a file written by [`write`].
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path }
+    /// `path`: a file written by [`write`], which returned the directory.
+    pub(crate) fn new(path: PathBuf, directory: ChunkDirectory, keys: ChunkKeys) -> Self {
+        Self { path, directory, keys }
     }
 
     pub(crate) fn read(&self) -> Result<Chunk, ChunkFileError> {
         read(&self.path)
+    }
+
+    /// Opens the file to read some columns.
+    pub(crate) fn open(self: &Arc<Self>) -> Result<ColumnReader, ChunkFileError> {
+        ColumnReader::open(self)
+    }
+
+    pub(crate) fn keys(&self) -> &ChunkKeys {
+        &self.keys
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -67,11 +85,12 @@ impl Drop for SpilledChunk {
 /// Buffers begin at multiples of this.
 const ALIGN_BYTES: usize = 8;
 
-/// Writes a chunk as a new file.
-pub(crate) fn write(path: &Path, chunk: &Chunk) -> io::Result<()> {
+/// Writes a chunk as a new file. Returns where its parts are.
+pub(crate) fn write(path: &Path, chunk: &Chunk) -> io::Result<ChunkDirectory> {
     let file = File::create(path)?;
     let mut out = Out { sink: BufWriter::with_capacity(1 << 18, file), written: 0 };
-    let result = chunk.write(&mut out).and_then(|()| out.sink.flush());
+    let result =
+        columns::write(chunk, &mut out).and_then(|directory| out.sink.flush().map(|()| directory));
     if result.is_err() {
         // Half a file is of no use; the next start removes what this cannot.
         let _ = fs::remove_file(path);
@@ -82,7 +101,7 @@ pub(crate) fn write(path: &Path, chunk: &Chunk) -> io::Result<()> {
 /// What a chunk's file takes; its arrays take about the same in memory.
 pub(crate) fn encoded_bytes(chunk: &Chunk) -> u64 {
     let mut out = Out { sink: io::sink(), written: 0 };
-    chunk.write(&mut out).expect("a sink takes everything");
+    columns::write(chunk, &mut out).expect("a sink takes everything");
     out.written as u64
 }
 
@@ -92,7 +111,7 @@ pub(crate) fn read(path: &Path) -> Result<Chunk, ChunkFileError> {
     let bytes = usize::try_from(file.metadata()?.len()).map_err(|_| TOO_LONG)?;
     let mut buffer = MutableBuffer::from_len_zeroed(bytes);
     file.read_exact_at(buffer.as_slice_mut(), 0)?;
-    Chunk::read(&mut In { rest: buffer.into() })
+    columns::read_all(&mut In { rest: buffer.into() })
 }
 
 const ENDS_EARLY: ChunkFileError = ChunkFileError::Damaged("it ends early");
@@ -361,13 +380,6 @@ macro_rules! fields {
 
 fields! {
     AttributeTable { columns, shape_of_row, shape_ends, shape_columns }
-    Events { span_row, time_unix_nanos, name, dropped_attributes, attributes }
-    Links { span_row, trace_id, span_id, trace_state, flags, dropped_attributes, attributes }
     Resources { schema_url, dropped_attributes, entity_refs, attributes }
     Scopes { name, version, schema_url, dropped_attributes, attributes }
-    Chunk {
-        trace_id, span_id, parent_span_id, start_unix_nanos, end_unix_nanos, name, kind,
-        status_code, status_message, trace_state, flags, dropped_attributes, dropped_events,
-        dropped_links, cut_values, resource, scope, attributes, events, links, resources, scopes,
-    }
 }

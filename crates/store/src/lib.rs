@@ -13,7 +13,7 @@
 //! ```
 //!
 //! - [`view`]: live data and blocks at one moment; a reader holds one and nothing moves.
-//! - [`live`], [`window`], [`spill`], [`chunk_file`]: what has no block yet.
+//! - [`live`], [`window`], [`spill`], [`chunk_file`], [`chunk_keys`]: what has no block yet.
 //! - [`sealer`], [`seal`], [`slices`]: live data to one block.
 //! - [`blocks`]: the blocks there are, opened when needed.
 //! - [`snapshot`], [`split`], [`scan`]: everything of a tenant, each trace whole.
@@ -21,6 +21,7 @@
 
 mod blocks;
 mod chunk_file;
+mod chunk_keys;
 mod compaction;
 mod erasure;
 mod find;
@@ -70,8 +71,8 @@ pub use crate::find::{FindError, Found, Skipped};
 pub use crate::keeper::{CompactError, KeepPolicy};
 pub use crate::retention::{RetentionLimits, RetentionPolicy};
 pub use crate::scan::{
-    Assembled, AssembledPiece, OpenUnit, Probe, ScanReport, TraceKey, TraceRef, Unit, UnitName,
-    UnitPresence,
+    Assembled, AssembledPiece, OpenUnit, ScanReport, SpanStructure, TraceKey, TraceRef, Unit,
+    UnitName, UnitPresence, structure_of,
 };
 pub use crate::sealer::{FlushError, LogControl, SealPolicy};
 pub use crate::snapshot::Snapshot;

@@ -28,7 +28,8 @@ use crate::split::SplitSet;
 
 pub(crate) use live::LiveReader;
 pub use unit::{
-    Assembled, AssembledPiece, OpenUnit, Probe, TraceKey, TraceRef, Unit, UnitName, UnitPresence,
+    Assembled, AssembledPiece, OpenUnit, SpanStructure, TraceKey, TraceRef, Unit, UnitName,
+    UnitPresence, structure_of,
 };
 
 /// What was read for an answer, and what is missing from it.

@@ -17,6 +17,7 @@ use suyuan_model::Chunk;
 
 use crate::Options;
 use crate::chunk_file::{self, SpilledChunk};
+use crate::chunk_keys::ChunkKeys;
 use crate::metrics::Metrics;
 use crate::window::Window;
 
@@ -119,9 +120,10 @@ fn spill(finished: &Finished, path: PathBuf) -> io::Result<u64> {
     let (Some(window), Some(chunk)) = (finished.window.upgrade(), finished.chunk.upgrade()) else {
         return Ok(0);
     };
-    chunk_file::write(&path, &chunk)?;
+    let directory = chunk_file::write(&path, &chunk)?;
+    let spilled = Arc::new(SpilledChunk::new(path, directory, ChunkKeys::of(&chunk)));
     let mut window = window.write().unwrap_or_else(PoisonError::into_inner);
-    window.set_spilled(finished.number, Arc::new(SpilledChunk::new(path)));
+    window.set_spilled(finished.number, spilled);
     Ok(finished.bytes)
 }
 

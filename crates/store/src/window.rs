@@ -5,15 +5,17 @@
 //! in a hash table (`design.md 5`).
 
 use std::hash::BuildHasher;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::RandomState;
 use hashbrown::HashTable;
+use suyuan_block::TimeRange;
 use suyuan_block::layout::KeyCounts;
 use suyuan_ids::TraceId;
 use suyuan_model::{Chunk, Publication, UnixNanosRange};
 
 use crate::chunk_file::SpilledChunk;
+use crate::chunk_keys::ChunkKeys;
 use crate::metrics::Added;
 use crate::row_bytes;
 
@@ -22,7 +24,7 @@ const NONE: u32 = u32::MAX;
 
 #[derive(Default)]
 pub(crate) struct Window {
-    chunks: Vec<ChunkPlace>,
+    chunks: Vec<Slot>,
     /// The number of each chunk's first row in the window.
     chunk_starts: Vec<u32>,
     /// For each row the previous row of its trace.
@@ -47,13 +49,43 @@ pub(crate) enum ChunkPlace {
     Spilled(Arc<SpilledChunk>),
 }
 
+/// A chunk, and what is known of it without a look at it.
+struct Slot {
+    place: ChunkPlace,
+    /// Made when it is first asked for; empty again when the chunk has grown.
+    keys: Arc<OnceLock<ChunkKeys>>,
+    /// No trace that has a row here starts later: it was so when the rows came, and starts only
+    /// fall.
+    newest_start_unix_nanos: i64,
+    /// All moments of the traces whose first row is here, those in later chunks included.
+    moments: Option<TimeRange>,
+    /// The last chunk that has a row of one of them.
+    last_chunk: u32,
+}
+
+/// What the rows of a chunk may be about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ChunkOutlook {
+    pub(crate) number: u32,
+    /// That are seen.
+    pub(crate) n_rows: u32,
+    /// No trace that has a row here starts later.
+    pub(crate) newest_start_unix_nanos: i64,
+    /// Every trace that has a row here lies in it, as far as it lies in this window.
+    pub(crate) moments: TimeRange,
+}
+
 /// One trace of the window.
 pub(crate) struct Trace {
     pub(crate) id: [u8; 16],
     last_row: u32,
     pub(crate) n_rows: u32,
+    /// The chunk of its first row.
+    first_chunk: u32,
     /// Of its earliest span.
     pub(crate) start_unix_nanos: i64,
+    /// The latest end: of a span that came twice the later end stands.
+    end_unix_nanos: i64,
     /// When spans of it were received.
     pub(crate) received: UnixNanosRange,
 }
@@ -67,9 +99,10 @@ impl Window {
         let chunk = publication.chunk;
         if is_new {
             self.chunk_starts.push(self.previous.len() as u32);
-            self.chunks.push(ChunkPlace::Resident(chunk.clone()));
+            self.chunks.push(Slot::new(number as u32, chunk.clone()));
         } else {
-            self.chunks[number] = ChunkPlace::Resident(chunk.clone());
+            self.chunks[number].place = ChunkPlace::Resident(chunk.clone());
+            self.chunks[number].keys = Arc::default();
         }
         let linked = self.previous.len() as u32 - self.chunk_starts[number];
         let traces_before = self.traces.len();
@@ -77,11 +110,19 @@ impl Window {
             let received = publication.received_unix_nanos;
             self.received = Some(self.received.map_or(received, |all| all.union(received)));
         }
-        let starts = chunk.start_unix_nanos.values();
+        let (starts, ends) = (chunk.start_unix_nanos.values(), chunk.end_unix_nanos.values());
+        let mut newest_start = self.chunks[number].newest_start_unix_nanos;
         for row in linked..publication.visible_rows {
-            let id = *chunk.trace_id(row).as_bytes();
-            self.link(id, starts[row as usize], publication.received_unix_nanos);
+            let span = NewSpan {
+                id: *chunk.trace_id(row).as_bytes(),
+                chunk: number as u32,
+                start_unix_nanos: starts[row as usize],
+                end_unix_nanos: ends[row as usize],
+                received: publication.received_unix_nanos,
+            };
+            newest_start = newest_start.max(self.link(&span));
         }
+        self.chunks[number].newest_start_unix_nanos = newest_start;
         if publication.is_final {
             self.key_counts.add_chunk(&chunk);
             self.n_events += chunk.events.span_row.len() as u64;
@@ -96,38 +137,45 @@ impl Window {
         }
     }
 
-    /// Gives the next row to its trace.
-    fn link(&mut self, id: [u8; 16], start_unix_nanos: i64, received: UnixNanosRange) {
+    /// Gives the next row to its trace. Returns when that starts, as far as it is known.
+    fn link(&mut self, span: &NewSpan) -> i64 {
         let row = self.previous.len() as u32;
         assert!(row != NONE, "a window holds fewer rows than its row numbers can say");
         let (traces, hasher) = (&self.traces, &self.hasher);
-        let found =
-            self.by_id.find(hasher.hash_one(id), |trace| traces[*trace as usize].id == id).copied();
-        match found {
+        let hash = hasher.hash_one(span.id);
+        let found = self.by_id.find(hash, |trace| traces[*trace as usize].id == span.id).copied();
+        let (first_chunk, start_unix_nanos) = match found {
             Some(trace) => {
                 let trace = &mut self.traces[trace as usize];
                 self.previous.push(trace.last_row);
                 trace.last_row = row;
                 trace.n_rows += 1;
-                trace.start_unix_nanos = trace.start_unix_nanos.min(start_unix_nanos);
-                trace.received = trace.received.union(received);
+                trace.start_unix_nanos = trace.start_unix_nanos.min(span.start_unix_nanos);
+                trace.end_unix_nanos = trace.end_unix_nanos.max(span.end_unix_nanos);
+                trace.received = trace.received.union(span.received);
+                (trace.first_chunk, trace.start_unix_nanos)
             }
             None => {
                 self.previous.push(NONE);
                 let trace = self.traces.len() as u32;
                 self.traces.push(Trace {
-                    id,
+                    id: span.id,
                     last_row: row,
                     n_rows: 1,
-                    start_unix_nanos,
-                    received,
+                    first_chunk: span.chunk,
+                    start_unix_nanos: span.start_unix_nanos,
+                    end_unix_nanos: span.end_unix_nanos,
+                    received: span.received,
                 });
                 let (traces, hasher) = (&self.traces, &self.hasher);
-                self.by_id.insert_unique(hasher.hash_one(id), trace, |trace| {
+                self.by_id.insert_unique(hash, trace, |trace| {
                     hasher.hash_one(traces[*trace as usize].id)
                 });
+                (span.chunk, span.start_unix_nanos)
             }
-        }
+        };
+        self.chunks[first_chunk as usize].reach(span);
+        start_unix_nanos
     }
 
     fn trace(&self, id: TraceId) -> Option<&Trace> {
@@ -160,7 +208,7 @@ impl Window {
             let end = self.chunk_starts.get(number + 1).copied().unwrap_or(NONE);
             let (here, later) = rest.split_at(rest.partition_point(|row| *row < end));
             let rows = here.iter().map(|row| row - start).collect();
-            places.push((self.chunks[number].clone(), rows));
+            places.push((self.chunks[number].place.clone(), rows));
             rest = later;
         }
         places
@@ -191,9 +239,59 @@ impl Window {
         rows
     }
 
+    /// The same by chunk, with where each chunk is.
+    pub(crate) fn places_of(&self, trace: u32, n_rows: u32) -> Vec<(u32, ChunkPlace, Vec<u32>)> {
+        let mut places: Vec<(u32, ChunkPlace, Vec<u32>)> = Vec::new();
+        for (number, row) in self.rows_of(trace, n_rows) {
+            match places.last_mut() {
+                Some((last, _, rows)) if *last == number => rows.push(row),
+                _ => places.push((number, self.chunk(number), vec![row])),
+            }
+        }
+        places
+    }
+
     /// The chunk was written to a scratch file.
     pub(crate) fn set_spilled(&mut self, number: u32, spilled: Arc<SpilledChunk>) {
-        self.chunks[number as usize] = ChunkPlace::Spilled(spilled);
+        let slot = &mut self.chunks[number as usize];
+        slot.place = ChunkPlace::Spilled(spilled);
+        // The file's directory has them.
+        slot.keys = Arc::default();
+    }
+
+    /// The attribute keys of a chunk, if they are not in its file's directory.
+    pub(crate) fn chunk_keys(&self, number: u32) -> Arc<OnceLock<ChunkKeys>> {
+        self.chunks[number as usize].keys.clone()
+    }
+
+    /// The chunks that have some of the first `n_rows` rows, in order.
+    pub(crate) fn outlooks(&self, n_rows: u32) -> Vec<ChunkOutlook> {
+        let n_chunks = self.chunk_starts.partition_point(|start| *start < n_rows);
+        let outlook = |number: usize| {
+            let start = self.chunk_starts[number];
+            let end = self.chunk_starts.get(number + 1).copied().unwrap_or(NONE).min(n_rows);
+            let slot = &self.chunks[number];
+            // Whoever has a row here has its first row here, or before, and reaches this far.
+            let homes = self.chunks[..=number].iter();
+            let moments = (homes.filter(|home| home.last_chunk >= number as u32))
+                .filter_map(|home| home.moments)
+                .reduce(TimeRange::union)
+                .unwrap_or(EVER);
+            ChunkOutlook {
+                number: number as u32,
+                n_rows: end - start,
+                newest_start_unix_nanos: slot.newest_start_unix_nanos,
+                moments,
+            }
+        };
+        (0..n_chunks).map(outlook).filter(|outlook| outlook.n_rows > 0).collect()
+    }
+
+    /// Start and end of a trace, by its number, as the first `n_rows` rows of the window say it;
+    /// `None`: rows came later, so that they themselves must be asked.
+    pub(crate) fn times_of(&self, trace: u32, n_rows: u32) -> Option<(i64, i64)> {
+        let trace = &self.traces[trace as usize];
+        (trace.last_row < n_rows).then_some((trace.start_unix_nanos, trace.end_unix_nanos))
     }
 
     pub(crate) fn n_rows(&self) -> u64 {
@@ -228,7 +326,7 @@ impl Window {
     }
 
     pub(crate) fn chunk(&self, number: u32) -> ChunkPlace {
-        self.chunks[number as usize].clone()
+        self.chunks[number as usize].place.clone()
     }
 
     /// Chunk and row in it of each row of a trace, the last one first.
@@ -244,5 +342,38 @@ impl Window {
             visit(chunk as u32, row - start);
             row = self.previous[row as usize];
         }
+    }
+}
+
+/// A row that is new in the window.
+struct NewSpan {
+    id: [u8; 16],
+    chunk: u32,
+    start_unix_nanos: i64,
+    end_unix_nanos: i64,
+    received: UnixNanosRange,
+}
+
+/// The bounds of a chunk of which nothing is known.
+const EVER: TimeRange = TimeRange { min_unix_nanos: i64::MIN, max_unix_nanos: i64::MAX };
+
+impl Slot {
+    fn new(number: u32, chunk: Arc<Chunk>) -> Self {
+        Self {
+            place: ChunkPlace::Resident(chunk),
+            keys: Arc::default(),
+            newest_start_unix_nanos: i64::MIN,
+            moments: None,
+            last_chunk: number,
+        }
+    }
+
+    /// A trace that came first here has a row more.
+    fn reach(&mut self, span: &NewSpan) {
+        let (start, end) = (span.start_unix_nanos, span.end_unix_nanos);
+        // A trace that ends before it starts has one moment: its start.
+        let moments = TimeRange { min_unix_nanos: start, max_unix_nanos: end.max(start) };
+        self.moments = Some(self.moments.map_or(moments, |all| all.union(moments)));
+        self.last_chunk = span.chunk;
     }
 }

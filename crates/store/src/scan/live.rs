@@ -38,19 +38,11 @@ impl<'a> LiveReader<'a> {
     ) -> Result<TraceId, FindError> {
         let source = self.source(live);
         // The lock is held while places are noted, not while scratch files are read.
-        let (id, mut places) = {
+        let (id, places) = {
             let window = source.window.read().unwrap_or_else(PoisonError::into_inner);
-            let found = window.rows_of(trace, source.n_rows);
-            let mut places: Vec<(u32, ChunkPlace, Vec<u32>)> = Vec::new();
-            for (number, row) in found {
-                match places.last_mut() {
-                    Some((last, _, rows)) if *last == number => rows.push(row),
-                    _ => places.push((number, window.chunk(number), vec![row])),
-                }
-            }
-            (window.traces()[trace as usize].id, places)
+            (window.traces()[trace as usize].id, window.places_of(trace, source.n_rows))
         };
-        for (number, place, rows_of_chunk) in places.drain(..) {
+        for (number, place, rows_of_chunk) in places {
             let chunk = match place {
                 ChunkPlace::Resident(chunk) => chunk,
                 ChunkPlace::Spilled(spilled) => match self.loaded(live, number) {

@@ -6,7 +6,13 @@
 //! such a trace is confirmed on the trace put together ([`Snapshot::assemble`]). Never here: what a
 //! condition is.
 
-use std::ops::{ControlFlow, Range};
+mod assemble;
+mod live;
+mod slice;
+mod structure;
+
+use std::cmp::Reverse;
+use std::ops::Range;
 use std::sync::Arc;
 
 use suyuan_block::meta::TimeRange;
@@ -17,19 +23,33 @@ use suyuan_model::{AttributeOwner, Batch, Columns, Resources, Scopes, ValueType}
 use suyuan_objects::ReadMeter;
 use suyuan_wal::Uuid;
 
+use self::live::{LiveChunk, OpenLive};
+use self::slice::{BlockSlice, OpenSlice};
+use super::is_within;
 use crate::find::{FindError, Skipped};
 use crate::snapshot::Snapshot;
-use crate::split::SplitSet;
+use crate::split::{SplitSet, SplitTrace};
+
+pub use self::assemble::{Assembled, AssembledPiece};
+pub use self::structure::{SpanStructure, structure_of};
 
 /// Rows that are read together. Cheap to make: nothing was read. It owns what it needs, so that it
 /// may go to another thread.
 pub struct Unit {
     snapshot: Arc<Snapshot>,
     split: Arc<SplitSet>,
+    newest_start_unix_nanos: i64,
+    n_rows: u32,
+    place: UnitPlace,
+}
+
+enum UnitPlace {
+    Slice(BlockSlice),
+    Live(LiveChunk),
 }
 
 /// For people and for keys of caches.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum UnitName {
     Slice {
         block: Uuid,
@@ -53,6 +73,12 @@ pub enum UnitPresence {
 /// A unit whose file is open.
 pub struct OpenUnit<'a> {
     unit: &'a Unit,
+    content: Content<'a>,
+}
+
+enum Content<'a> {
+    Slice(OpenSlice<'a>),
+    Live(OpenLive<'a>),
 }
 
 /// Which trace a row belongs to, and what is known of it without a look at its spans.
@@ -63,7 +89,8 @@ pub struct TraceRef {
     pub start_unix_nanos: i64,
     pub end_unix_nanos: i64,
     /// Whether this unit holds all of the trace and each span once. If not, what its rows say holds
-    /// for those of them that [`Snapshot::assemble`] lets stand.
+    /// for those of them that [`Snapshot::assemble`] lets stand. A trace that ends before it starts
+    /// has one moment: its start.
     pub is_whole: bool,
     pub(crate) place: Place,
 }
@@ -90,100 +117,44 @@ pub(crate) enum Place {
     Split { trace: u32 },
 }
 
-/// A trace put together from wherever it lies. Of blocks that break while they are read the rows
-/// are missing: there may be no piece at all.
-pub struct Assembled {
-    pub trace: TraceRef,
-    pub pieces: Vec<AssembledPiece>,
-}
-
-/// The rows of a trace in one unit that stand: no other span repeats them or replaces them.
-pub struct AssembledPiece {
-    pub unit: UnitName,
-    pub batch: Arc<Batch>,
-    /// Rows of the batch, ascending.
-    pub rows: Vec<u32>,
-}
-
-/// What the tree of a trace says of a span.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SpanStructure {
-    /// Spans above it.
-    pub depth: u32,
-    /// Numbers of the nested sets, from 1 on in pre-order of all roots; 0 for spans that hang on no
-    /// root.
-    pub left: u32,
-    pub right: u32,
-    /// `left` of the parent; -1 for a root, 0 for what hangs on no root.
-    pub parent: i64,
-    /// Spans directly below it.
-    pub n_children: u32,
-}
-
-/// The structure of each row of one trace in pre-order. A row at depth 0 that names a parent is an
-/// orphan: it and what hangs on it have no numbers.
-pub fn structure_of(depths: &[u32], names_parent: impl Fn(usize) -> bool) -> Vec<SpanStructure> {
-    let _ = (depths, names_parent(0));
-    todo!()
-}
-
-impl Assembled {
-    /// What is said of the trace, by the same rule as of traces of blocks.
-    pub fn summary(&self) -> TraceSummary<'_> {
-        todo!()
-    }
-
-    /// For each piece, the structure of each of its rows. Ask for `Field::ParentSpanId` to be read.
-    pub fn structure(&self) -> Vec<Vec<SpanStructure>> {
-        todo!()
-    }
-}
-
 impl Snapshot {
     /// Everything the tenant has, in units, that which may hold the newest trace first. Units in
-    /// which no trace has a moment in the range of time are left out, and counted.
+    /// which no trace has a moment in the range of time are left out, and counted; split traces
+    /// are looked at as wholes.
     pub fn units(
         self: &Arc<Self>,
         split: &Arc<SplitSet>,
         range: Option<TimeRange>,
     ) -> (Vec<Unit>, u64) {
-        let _ = (split, range);
-        todo!()
+        let mut units = Vec::new();
+        let mut n_outside = live::add_units(self, split, range, &mut units);
+        n_outside += slice::add_units(self, split, range, &mut units);
+        // Of those that begin at once the order must be the same in every run.
+        units.sort_by_key(|unit| (Reverse(unit.newest_start_unix_nanos), unit.name()));
+        (units, n_outside)
     }
 
     /// Blocks of which nothing can be said, and why.
     pub fn missing(&self, split: &SplitSet) -> Vec<Skipped> {
-        todo!()
-    }
-
-    /// Puts traces together and gives the columns asked for of their spans, each span once, besides
-    /// start, end, span id, kind, status code, name and resource, which are always there. In the
-    /// order of `traces`; reads each chunk and page about once. Returns the blocks that broke
-    /// meanwhile, whose rows are missing.
-    pub fn assemble(
-        &self,
-        split: &SplitSet,
-        traces: &[TraceRef],
-        columns: &Columns,
-        meter: &ReadMeter,
-        visit: &mut dyn FnMut(Assembled) -> ControlFlow<()>,
-    ) -> Result<Vec<Skipped>, FindError> {
-        todo!()
+        split.skipped().iter().chain(&self.unreadable).cloned().collect()
     }
 }
 
 impl Unit {
     pub fn name(&self) -> UnitName {
-        todo!()
+        match &self.place {
+            UnitPlace::Slice(slice) => slice.name(),
+            UnitPlace::Live(chunk) => chunk.name(),
+        }
     }
 
     /// No trace that has a row here starts later.
     pub fn newest_start_unix_nanos(&self) -> i64 {
-        todo!()
+        self.newest_start_unix_nanos
     }
 
     pub fn n_rows(&self) -> u32 {
-        todo!()
+        self.n_rows
     }
 
     /// What is known of a key before anything is read. Resources and scopes count for what any of
@@ -194,46 +165,78 @@ impl Unit {
         key: &str,
         value_type: ValueType,
     ) -> UnitPresence {
-        todo!()
+        match &self.place {
+            UnitPlace::Slice(slice) => slice.presence(owner, key, value_type),
+            UnitPlace::Live(chunk) => chunk.presence(owner, key, value_type),
+        }
     }
 
     /// Whether rows of it may have been erased: then [`OpenUnit::traces_of`] alone says which stand.
     pub fn has_erased(&self) -> bool {
-        todo!()
+        match &self.place {
+            UnitPlace::Slice(slice) => slice.has_erased(),
+            UnitPlace::Live(chunk) => chunk.has_erased(),
+        }
     }
 
     /// Visits every key and type that the tenant has in the block or the chunk; those of a block are
     /// the same for all of its slices. `false`: there may be more, which nobody has listed.
-    pub fn for_each_key(&self, visit: &mut dyn FnMut(AttributeOwner, &Arc<str>, ValueType)) -> bool {
-        let _ = visit;
-        todo!()
+    pub fn for_each_key(
+        &self,
+        visit: &mut dyn FnMut(AttributeOwner, &Arc<str>, ValueType),
+    ) -> bool {
+        match &self.place {
+            UnitPlace::Slice(slice) => slice.for_each_key(visit),
+            UnitPlace::Live(chunk) => chunk.for_each_key(visit),
+        }
     }
 
     /// Opens files, reads resources and scopes. [`FindError::Block`]: the block is damaged or cannot
     /// be read now; name it ([`Skipped`]), the rest goes on. [`FindError::Live`]: rows that were
     /// acknowledged cannot be read, there is no answer.
     pub fn open(&self, meter: &ReadMeter) -> Result<OpenUnit<'_>, FindError> {
-        todo!()
+        let content = match &self.place {
+            UnitPlace::Slice(slice) => {
+                Content::Slice(OpenSlice::open(&self.snapshot, &self.split, slice, meter)?)
+            }
+            UnitPlace::Live(chunk) => {
+                Content::Live(OpenLive::open(&self.snapshot, &self.split, chunk, meter)?)
+            }
+        };
+        Ok(OpenUnit { unit: self, content })
     }
 }
 
 impl OpenUnit<'_> {
     pub fn resources(&self) -> &Resources {
-        todo!()
+        match &self.content {
+            Content::Slice(slice) => slice.resources(),
+            Content::Live(chunk) => chunk.resources(),
+        }
     }
 
     pub fn scopes(&self) -> &Scopes {
-        todo!()
+        match &self.content {
+            Content::Slice(slice) => slice.scopes(),
+            Content::Live(chunk) => chunk.scopes(),
+        }
     }
 
     /// False: no row has the value, as bloom filters, bounds and dictionaries say.
     pub fn may_contain(&self, probe: &Probe<'_>, meter: &ReadMeter) -> Result<bool, FindError> {
-        todo!()
+        match &self.content {
+            Content::Slice(slice) => slice.may_contain(probe, meter),
+            Content::Live(chunk) => Ok(chunk.may_contain(probe)),
+        }
     }
 
-    /// The tenant's rows in pieces that are cheap to read: pages of a block, a whole chunk.
+    /// The tenant's rows in pieces that are cheap to read: pages of a block, a whole chunk. If the
+    /// unit lies outside the range of time but for split traces, the pieces that hold rows of these.
     pub fn pieces(&self) -> Vec<Range<u32>> {
-        todo!()
+        match &self.content {
+            Content::Slice(slice) => slice.pieces(),
+            Content::Live(_) => vec![0..self.unit.n_rows],
+        }
     }
 
     /// Among which rows a value between bounds may be; whole pieces. Empty: nowhere.
@@ -242,7 +245,10 @@ impl OpenUnit<'_> {
         between: &Between<'_>,
         meter: &ReadMeter,
     ) -> Result<Vec<Range<u32>>, FindError> {
-        todo!()
+        match &self.content {
+            Content::Slice(slice) => slice.candidates(between, meter),
+            Content::Live(_) => Ok(self.pieces()),
+        }
     }
 
     /// Reads some rows; ranges ascend and do not touch. A live chunk is given whole whatever the
@@ -254,27 +260,43 @@ impl OpenUnit<'_> {
         columns: &Columns,
         meter: &ReadMeter,
     ) -> Result<Batch, FindError> {
-        todo!()
+        match &self.content {
+            Content::Slice(slice) => slice.read(rows, columns, meter),
+            Content::Live(chunk) => chunk.read(columns, meter),
+        }
     }
 
-    /// The traces of rows, which ascend: rows beside each other that are of one trace together, as a
-    /// range of places in `rows`. Rows that were erased or came after the snapshot are left out.
+    /// The trace of each row; `None`: the row was erased, or came after the snapshot. `rows` ascend.
     pub fn traces_of(
         &self,
         rows: &[u32],
         meter: &ReadMeter,
-    ) -> Result<Vec<(TraceRef, Range<usize>)>, FindError> {
-        todo!()
+    ) -> Result<Vec<Option<TraceRef>>, FindError> {
+        match &self.content {
+            Content::Slice(slice) => slice.traces_of(rows, meter),
+            Content::Live(chunk) => chunk.traces_of(rows, meter),
+        }
     }
 
-    /// What the trace table says, for a trace that is whole here.
+    /// What is said of a trace without a look at its spans, all pieces together: of split traces,
+    /// and of those that are whole in a block, once [`OpenUnit::traces_of`] has named them. Never of
+    /// traces of live data alone.
     pub fn summary(&self, trace: &TraceRef) -> Option<TraceSummary<'_>> {
-        todo!()
+        match (trace.place, &self.content) {
+            (Place::Split { trace }, _) => {
+                self.unit.split.trace(trace).map(|split| split.summary())
+            }
+            (Place::Slice { .. }, Content::Slice(slice)) => slice.summary(trace),
+            _ => None,
+        }
     }
 
-    /// The rows of a trace that is whole here.
+    /// The rows of a trace that is whole here, once [`OpenUnit::traces_of`] has named it.
     pub fn rows_of(&self, trace: &TraceRef) -> Option<Range<u32>> {
-        todo!()
+        match &self.content {
+            Content::Slice(slice) => slice.rows_of(trace),
+            Content::Live(_) => None,
+        }
     }
 
     /// Every text of a column of spans, if that can be told without looking at rows: none erased,
@@ -285,6 +307,32 @@ impl OpenUnit<'_> {
         meter: &ReadMeter,
         visit: &mut dyn FnMut(&str),
     ) -> Result<bool, FindError> {
-        todo!()
+        if self.unit.has_erased() {
+            return Ok(false);
+        }
+        match &self.content {
+            Content::Slice(slice) => slice.dictionary_texts(of, meter, visit),
+            Content::Live(chunk) => chunk.dictionary_texts(of, meter, visit).map(|()| true),
+        }
     }
 }
+
+/// A split trace as its rows in any unit name it.
+fn split_ref(number: u32, trace: &SplitTrace) -> TraceRef {
+    let summary = trace.summary();
+    TraceRef {
+        id: trace.id(),
+        start_unix_nanos: summary.start_unix_nanos,
+        end_unix_nanos: summary.end_unix_nanos,
+        is_whole: false,
+        place: Place::Split { trace: number },
+    }
+}
+
+/// Whether a split trace has a moment in the range.
+fn is_split_within(split: &SplitSet, number: u32, range: TimeRange) -> bool {
+    split.trace(number).is_some_and(|trace| is_within(&trace.summary(), Some(range)))
+}
+
+#[cfg(test)]
+mod tests;

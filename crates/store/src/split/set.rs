@@ -1,6 +1,6 @@
 //! The split set: traces that lie in several sources, and which rows of the sources are theirs.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 use std::sync::Arc;
@@ -17,12 +17,22 @@ use crate::snapshot::LiveKey;
 pub struct SplitSet {
     /// By id. Pieces that lie too far apart to be held together are several traces of one id.
     traces: Vec<Arc<SplitTrace>>,
-    /// Rows of blocks, by block and slice; ascending.
-    rows: HashMap<Uuid, HashMap<u32, Vec<Range<u32>>>>,
-    live: HashMap<LiveKey, HashSet<u32>>,
+    /// By block and slice.
+    rows: HashMap<Uuid, HashMap<u32, SliceRows>>,
+    /// Traces of windows, with their numbers here.
+    live: HashMap<LiveKey, HashMap<u32, u32>>,
     skipped: Vec<Skipped>,
     n_left_out: u64,
     version: u64,
+}
+
+/// Rows of a slice that belong to split traces.
+#[derive(Debug, Default)]
+struct SliceRows {
+    /// Ascending.
+    ranges: Vec<Range<u32>>,
+    /// For each of them the number of its trace.
+    traces: Vec<u32>,
 }
 
 /// A trace that lies in several sources.
@@ -114,23 +124,23 @@ impl SplitSet {
     ) -> Self {
         let mut set = Self { skipped, n_left_out, ..Self::default() };
         let mut version = DefaultHasher::new();
-        for trace in &traces {
+        for (number, trace) in (0..).zip(&traces) {
             (trace.id.as_bytes(), trace.pieces.len(), trace.line.n_spans).hash(&mut version);
             for piece in &trace.pieces {
                 match *piece {
                     Piece::Block { block, slice, first_row, end_row } => {
                         let slices = set.rows.entry(block).or_default();
-                        slices.entry(slice).or_default().push(first_row..end_row);
+                        let rows = slices.entry(slice).or_default();
+                        rows.ranges.push(first_row..end_row);
+                        rows.traces.push(number);
                     }
                     Piece::Live { live, trace, .. } => {
-                        set.live.entry(live).or_default().insert(trace);
+                        set.live.entry(live).or_default().insert(trace, number);
                     }
                 }
             }
         }
-        for ranges in set.rows.values_mut().flat_map(HashMap::values_mut) {
-            ranges.sort_unstable_by_key(|range| range.start);
-        }
+        set.rows.values_mut().flat_map(HashMap::values_mut).for_each(SliceRows::sort);
         set.traces = traces;
         set.version = version.finish();
         set
@@ -162,7 +172,7 @@ impl SplitSet {
     /// may be kept under this number.
     pub fn version_of(&self, block: Uuid) -> u64 {
         let Some(slices) = self.rows.get(&block) else { return 0 };
-        let mut slices: Vec<_> = slices.iter().collect();
+        let mut slices: Vec<_> = slices.iter().map(|(slice, rows)| (slice, &rows.ranges)).collect();
         slices.sort_unstable_by_key(|(slice, _)| **slice);
         let mut version = DefaultHasher::new();
         slices.hash(&mut version);
@@ -183,14 +193,52 @@ impl SplitSet {
         &self.traces
     }
 
+    /// A trace of the set, by its number.
+    pub(crate) fn trace(&self, number: u32) -> Option<&SplitTrace> {
+        self.traces.get(number as usize).map(|trace| &**trace)
+    }
+
     /// Rows of a slice that belong to split traces, ascending.
     pub(crate) fn rows_of(&self, block: Uuid, slice: u32) -> &[Range<u32>] {
-        let ranges = self.rows.get(&block).and_then(|slices| slices.get(&slice));
-        ranges.map_or(&[], |ranges| ranges)
+        self.slice_rows(block, slice).map_or(&[], |rows| &rows.ranges)
+    }
+
+    /// The same, each with the number of its trace.
+    pub(crate) fn traces_of(
+        &self,
+        block: Uuid,
+        slice: u32,
+    ) -> impl Iterator<Item = (&Range<u32>, u32)> {
+        let rows = self.slice_rows(block, slice).into_iter();
+        rows.flat_map(|rows| rows.ranges.iter().zip(rows.traces.iter().copied()))
+    }
+
+    fn slice_rows(&self, block: Uuid, slice: u32) -> Option<&SliceRows> {
+        self.rows.get(&block)?.get(&slice)
     }
 
     /// Whether a trace of a window is in the set, by its number there.
     pub(crate) fn has_live(&self, live: LiveKey, trace: u32) -> bool {
-        self.live.get(&live).is_some_and(|traces| traces.contains(&trace))
+        self.live_trace(live, trace).is_some()
+    }
+
+    /// The number here of a trace of a window, by its number there.
+    pub(crate) fn live_trace(&self, live: LiveKey, trace: u32) -> Option<u32> {
+        self.live.get(&live)?.get(&trace).copied()
+    }
+
+    /// The traces of a window that are in the set: their numbers there and here.
+    pub(crate) fn live_traces(&self, live: LiveKey) -> impl Iterator<Item = (u32, u32)> {
+        let traces = self.live.get(&live).into_iter().flatten();
+        traces.map(|(there, here)| (*there, *here))
+    }
+}
+
+impl SliceRows {
+    fn sort(&mut self) {
+        let mut rows: Vec<(Range<u32>, u32)> =
+            self.ranges.drain(..).zip(self.traces.drain(..)).collect();
+        rows.sort_unstable_by_key(|(range, _)| range.start);
+        (self.ranges, self.traces) = rows.into_iter().unzip();
     }
 }

@@ -1,0 +1,379 @@
+//! A chunk of live data as a unit of a scan.
+//!
+//! In: a window and how many of its rows the snapshot sees. Out: the rows of a chunk in the order of
+//! the log, as they lie in memory or as a scratch file has them, and which trace each belongs to.
+//! The window's lock is held for moments: ingest waits for it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, OnceLock, PoisonError, RwLockReadGuard};
+
+use arrow_array::{Array, FixedSizeBinaryArray};
+use suyuan_block::meta::TimeRange;
+use suyuan_block::reader::{Probe, TextOf};
+use suyuan_ids::TraceId;
+use suyuan_model::{
+    AttributeOwner, Batch, Chunk, Columns, Field, Resources, Scopes, Strings, ValueType, Values,
+};
+use suyuan_objects::ReadMeter;
+
+use super::{Place, TraceRef, Unit, UnitName, UnitPlace, UnitPresence, is_split_within, split_ref};
+use crate::chunk_file::{ChunkFileError, ColumnReader, SpilledChunk};
+use crate::chunk_keys::{ChunkKeys, owner_of, scope_of};
+use crate::find::FindError;
+use crate::snapshot::{LiveSource, Snapshot};
+use crate::split::SplitSet;
+use crate::window::{ChunkPlace, Window};
+
+/// Rows whose traces are looked up while the window is locked.
+const LOOKUP_ROWS: usize = 512;
+
+/// Before any time that can be said in OTLP.
+const UNKNOWN_START: i64 = i64::MIN;
+
+/// A chunk of a window.
+pub(super) struct LiveChunk {
+    snapshot: Arc<Snapshot>,
+    /// The window's place among the snapshot's live data.
+    source: u32,
+    number: u32,
+    /// That the snapshot sees.
+    n_rows: u32,
+}
+
+/// The same, in memory or with its file open.
+pub(super) struct OpenLive<'a> {
+    unit: &'a LiveChunk,
+    split: &'a SplitSet,
+    content: LiveContent,
+    trace_ids: OnceLock<FixedSizeBinaryArray>,
+}
+
+enum LiveContent {
+    Resident(Arc<Chunk>),
+    Spilled { file: ColumnReader, resources: Resources, scopes: Scopes },
+}
+
+/// Adds the chunks of all live data. Returns how many were left out.
+pub(super) fn add_units(
+    snapshot: &Arc<Snapshot>,
+    split: &Arc<SplitSet>,
+    range: Option<TimeRange>,
+    units: &mut Vec<Unit>,
+) -> u64 {
+    let mut n_outside = 0;
+    for (number, source) in (0..).zip(&snapshot.live) {
+        let window = read(source);
+        let outlooks = window.outlooks(source.n_rows);
+        let chunks_of_split = range.map(|range| chunks_within(source, &window, split, range));
+        for outlook in outlooks {
+            if let (Some(range), Some(chunks)) = (range, &chunks_of_split)
+                && !outlook.moments.overlaps(range)
+                && !chunks.contains(&outlook.number)
+            {
+                n_outside += 1;
+                continue;
+            }
+            let place = LiveChunk {
+                snapshot: snapshot.clone(),
+                source: number,
+                number: outlook.number,
+                n_rows: outlook.n_rows,
+            };
+            units.push(Unit {
+                snapshot: snapshot.clone(),
+                split: split.clone(),
+                newest_start_unix_nanos: outlook.newest_start_unix_nanos,
+                n_rows: outlook.n_rows,
+                place: UnitPlace::Live(place),
+            });
+        }
+    }
+    n_outside
+}
+
+/// The chunks with rows of split traces that have a moment in the range, wherever their other rows
+/// lie.
+fn chunks_within(
+    source: &LiveSource,
+    window: &Window,
+    split: &SplitSet,
+    range: TimeRange,
+) -> BTreeSet<u32> {
+    let mut chunks = BTreeSet::new();
+    for (there, here) in split.live_traces(source.key()) {
+        if is_split_within(split, here, range)
+            && let Some(trace) = window.traces().get(there as usize)
+        {
+            window.for_each_row(trace, |chunk, _| {
+                chunks.insert(chunk);
+            });
+        }
+    }
+    chunks
+}
+
+fn read(source: &LiveSource) -> RwLockReadGuard<'_, Window> {
+    source.window.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl LiveChunk {
+    fn source(&self) -> &LiveSource {
+        &self.snapshot.live[self.source as usize]
+    }
+
+    pub(super) fn name(&self) -> UnitName {
+        UnitName::Chunk { live: self.source().live.number(), chunk: self.number }
+    }
+
+    pub(super) fn has_erased(&self) -> bool {
+        !self.source().erased.is_empty()
+    }
+
+    pub(super) fn presence(
+        &self,
+        owner: AttributeOwner,
+        key: &str,
+        value_type: ValueType,
+    ) -> UnitPresence {
+        match self.with_keys(|keys| keys.has(scope_of(owner), key, value_type)) {
+            true => UnitPresence::Maybe,
+            false => UnitPresence::Absent,
+        }
+    }
+
+    pub(super) fn for_each_key(
+        &self,
+        visit: &mut dyn FnMut(AttributeOwner, &Arc<str>, ValueType),
+    ) -> bool {
+        self.with_keys(|keys| {
+            for (scope, key, value_type) in keys.iter() {
+                visit(owner_of(scope), key, value_type);
+            }
+        });
+        true
+    }
+
+    fn with_keys<T>(&self, look: impl FnOnce(&ChunkKeys) -> T) -> T {
+        let (place, keys) = {
+            let window = read(self.source());
+            (window.chunk(self.number), window.chunk_keys(self.number))
+        };
+        match place {
+            ChunkPlace::Resident(chunk) => look(keys.get_or_init(|| ChunkKeys::of(&chunk))),
+            ChunkPlace::Spilled(spilled) => look(spilled.keys()),
+        }
+    }
+}
+
+/// An error of a scratch file.
+pub(super) fn failed(spilled: &SpilledChunk) -> impl Fn(ChunkFileError) -> FindError {
+    |error| FindError::Live { path: spilled.path().to_owned(), error }
+}
+
+impl<'a> OpenLive<'a> {
+    pub(super) fn open(
+        snapshot: &Snapshot,
+        split: &'a SplitSet,
+        unit: &'a LiveChunk,
+        meter: &ReadMeter,
+    ) -> Result<Self, FindError> {
+        let place = read(unit.source()).chunk(unit.number);
+        let content = match place {
+            ChunkPlace::Resident(chunk) => LiveContent::Resident(chunk),
+            ChunkPlace::Spilled(spilled) => {
+                snapshot.inner.metrics.read_spilled();
+                let file = spilled.open().map_err(failed(&spilled))?;
+                let resources = file.resources(meter).map_err(failed(&spilled))?;
+                let scopes = file.scopes(meter).map_err(failed(&spilled))?;
+                LiveContent::Spilled { file, resources, scopes }
+            }
+        };
+        Ok(Self { unit, split, content, trace_ids: OnceLock::new() })
+    }
+
+    pub(super) fn resources(&self) -> &Resources {
+        match &self.content {
+            LiveContent::Resident(chunk) => &chunk.resources,
+            LiveContent::Spilled { resources, .. } => resources,
+        }
+    }
+
+    pub(super) fn scopes(&self) -> &Scopes {
+        match &self.content {
+            LiveContent::Resident(chunk) => &chunk.scopes,
+            LiveContent::Spilled { scopes, .. } => scopes,
+        }
+    }
+
+    /// Values are as cheap to look at as to rule out, but for traces: these have a table.
+    pub(super) fn may_contain(&self, probe: &Probe<'_>) -> bool {
+        match probe {
+            Probe::TraceId(id) => read(self.unit.source()).trace_number(id.as_bytes()).is_some(),
+            _ => true,
+        }
+    }
+
+    pub(super) fn read(&self, columns: &Columns, meter: &ReadMeter) -> Result<Batch, FindError> {
+        let chunk = match &self.content {
+            LiveContent::Resident(chunk) => chunk.clone(),
+            LiveContent::Spilled { file, resources, scopes } => {
+                let mut chunk = file.read(columns, meter).map_err(failed(file.spilled()))?;
+                chunk.resources = resources.clone();
+                chunk.scopes = scopes.clone();
+                Arc::new(chunk)
+            }
+        };
+        Ok(Batch::of_chunk(chunk, self.unit.n_rows))
+    }
+
+    fn trace_ids(&self, meter: &ReadMeter) -> Result<&FixedSizeBinaryArray, FindError> {
+        if let Some(ids) = self.trace_ids.get() {
+            return Ok(ids);
+        }
+        let ids = match &self.content {
+            LiveContent::Resident(chunk) => chunk.trace_id.clone(),
+            LiveContent::Spilled { file, .. } => {
+                let columns = Columns::default().with(Field::TraceId);
+                file.read(&columns, meter).map_err(failed(file.spilled()))?.trace_id
+            }
+        };
+        Ok(self.trace_ids.get_or_init(|| ids))
+    }
+
+    pub(super) fn traces_of(
+        &self,
+        rows: &[u32],
+        meter: &ReadMeter,
+    ) -> Result<Vec<Option<TraceRef>>, FindError> {
+        let ids = self.trace_ids(meter)?;
+        let (ids, _) = ids.value_data().as_chunks::<16>();
+        let source = self.unit.source();
+        let mut found: Vec<Option<TraceRef>> = Vec::with_capacity(rows.len());
+        // The id of the row before, and its trace.
+        let mut last = (None, None);
+        for rows in rows.chunks(LOOKUP_ROWS) {
+            let window = read(source);
+            for row in rows {
+                let id = ids.get(*row as usize).filter(|_| *row < self.unit.n_rows);
+                if id != last.0 {
+                    last = (id, id.and_then(|id| self.trace_ref(&window, id)));
+                }
+                found.push(last.1);
+            }
+        }
+        let mut grown: BTreeMap<u32, (i64, i64)> = BTreeMap::new();
+        for trace in found.iter_mut().flatten() {
+            let Place::Live { trace: number, .. } = trace.place else { continue };
+            if trace.start_unix_nanos != UNKNOWN_START {
+                continue;
+            }
+            let times = match grown.get(&number) {
+                Some(times) => *times,
+                None => {
+                    let times = grown_times(source, number, meter)?;
+                    grown.insert(number, times);
+                    times
+                }
+            };
+            (trace.start_unix_nanos, trace.end_unix_nanos) = times;
+        }
+        Ok(found)
+    }
+
+    /// A trace of the window, unless it was erased; with [`UNKNOWN_START`] if it has grown since the
+    /// snapshot.
+    fn trace_ref(&self, window: &Window, id: &[u8; 16]) -> Option<TraceRef> {
+        let source = self.unit.source();
+        let number = window.trace_number(id)?;
+        if let Some(split) = self.split.live_trace(source.key(), number) {
+            return self.split.trace(split).map(|trace| split_ref(split, trace));
+        }
+        let id = TraceId::from_bytes(*id);
+        if source.erased.contains(&id) {
+            return None;
+        }
+        let times = window.times_of(number, source.n_rows);
+        let (start_unix_nanos, end_unix_nanos) = times.unwrap_or((UNKNOWN_START, UNKNOWN_START));
+        Some(TraceRef {
+            id,
+            start_unix_nanos,
+            end_unix_nanos,
+            is_whole: false,
+            place: Place::Live { source: self.unit.source, trace: number },
+        })
+    }
+
+    pub(super) fn dictionary_texts(
+        &self,
+        of: TextOf<'_>,
+        meter: &ReadMeter,
+        visit: &mut dyn FnMut(&str),
+    ) -> Result<(), FindError> {
+        let columns = match of {
+            TextOf::Name => Columns::default().with(Field::Name),
+            TextOf::SpanKey(key) => {
+                let mut columns = Columns::default();
+                columns.add_span_key(&Arc::from(key));
+                columns
+            }
+        };
+        let batch = self.read(&columns, meter)?;
+        let n_rows = self.unit.n_rows;
+        match of {
+            TextOf::Name => visit_texts(&batch.chunk.name, n_rows as usize, visit),
+            TextOf::SpanKey(key) => {
+                let column = batch.chunk.attributes.column(key, ValueType::String);
+                if let Some(column) = column
+                    && let Values::String(texts) = &column.values
+                {
+                    let n_seen = column.rows.partition_point(|row| *row < n_rows);
+                    visit_texts(texts, n_seen, visit);
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Start and end of a trace as the rows say them that the snapshot sees.
+fn grown_times(
+    source: &LiveSource,
+    trace: u32,
+    meter: &ReadMeter,
+) -> Result<(i64, i64), FindError> {
+    // The lock is held while places are noted, not while scratch files are read.
+    let places = read(source).places_of(trace, source.n_rows);
+    let mut times = (i64::MAX, i64::MIN);
+    for (_, place, rows) in places {
+        let chunk = match place {
+            ChunkPlace::Resident(chunk) => chunk,
+            ChunkPlace::Spilled(spilled) => {
+                let columns = Columns::default().with(Field::Start).with(Field::End);
+                let file = spilled.open().map_err(failed(&spilled))?;
+                Arc::new(file.read(&columns, meter).map_err(failed(&spilled))?)
+            }
+        };
+        for row in rows {
+            times.0 = times.0.min(chunk.start_unix_nanos.value(row as usize));
+            times.1 = times.1.max(chunk.end_unix_nanos.value(row as usize));
+        }
+    }
+    Ok(times)
+}
+
+/// The texts of the first values of a column; of a dictionary those that rows use, each once.
+fn visit_texts(texts: &Strings, n_values: usize, visit: &mut dyn FnMut(&str)) {
+    match texts {
+        Strings::Plain(values) => values.iter().take(n_values).flatten().for_each(visit),
+        Strings::Dictionary { codes, values } => {
+            let mut is_used = vec![false; values.len()];
+            for code in codes.iter().take(n_values) {
+                if let Some(is_used) = is_used.get_mut(*code as usize) {
+                    *is_used = true;
+                }
+            }
+            let used = values.iter().zip(is_used).filter(|(_, is_used)| *is_used);
+            used.filter_map(|(text, _)| text).for_each(visit);
+        }
+    }
+}
