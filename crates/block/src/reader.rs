@@ -20,7 +20,7 @@ use suyuan_model::{Chunk, Tenant};
 use suyuan_objects::{ObjectError, Objects, ReadMeter};
 
 use crate::column::{Column, Values};
-use crate::file::read::{FileReader, ReadCache, ReadError as FileError};
+use crate::file::read::{FileReader, Keep, ReadCache, ReadError as FileError};
 use crate::filter::{FilterError, IdFilter, TenantSeed};
 use crate::layout::{Layout, OVERFLOW_BUCKETS, Scope};
 use crate::meta::{BlockMeta, SideRows, SliceMeta, TenantMeta, TenantRange};
@@ -68,6 +68,8 @@ pub struct BlockReader {
     meta: BlockMeta,
     layout: Layout,
     cache: Arc<ReadCache>,
+    /// Its number among the readers of the cache.
+    number: u64,
     filter: Lazy<IdFilter>,
     spans: Lazy<OpenFile>,
     traces: Lazy<OpenFile>,
@@ -147,6 +149,12 @@ pub struct TracePlace {
     pub rows: Range<u32>,
 }
 
+impl Drop for BlockReader {
+    fn drop(&mut self) {
+        self.cache.forget(self.number);
+    }
+}
+
 impl BlockReader {
     /// Opens no file yet. `cache` is shared by all blocks.
     pub fn new(objects: Arc<dyn Objects>, meta: BlockMeta, cache: Arc<ReadCache>) -> Self {
@@ -155,6 +163,7 @@ impl BlockReader {
             objects,
             meta,
             layout,
+            number: cache.reader_number(),
             cache,
             filter: Lazy::default(),
             spans: Lazy::default(),
@@ -268,13 +277,24 @@ impl BlockReader {
 
     /// What a search answers about the traces of a tenant in a slice, without their spans.
     pub fn traces(&self, tenant: u32, slice: u32) -> Result<TraceTable, ReadError> {
+        self.trace_table(tenant, slice, Keep::Nothing, &ReadMeter::default())
+    }
+
+    fn trace_table(
+        &self,
+        tenant: u32,
+        slice: u32,
+        keep: Keep,
+        meter: &ReadMeter,
+    ) -> Result<TraceTable, ReadError> {
         let range = self.range(tenant, slice)?;
         let meta = self.slice_meta(slice)?;
-        let traces = self.traces.get(|| self.open(TRACES, &ReadMeter::default()))?;
+        let traces = self.traces.get(|| self.open(TRACES, meter))?;
         let all: Vec<usize> = (0..traces.file.columns().len()).collect();
         let first = range.first_trace.wrapping_sub(meta.first_trace);
         let rows = first..first.saturating_add(range.n_traces);
-        let columns = traces.file.read(slice as usize, rows, &all)?;
+        let rows = std::slice::from_ref(&rows);
+        let columns = traces.file.read_rows(slice as usize, rows, &all, keep, meter)?;
         let table = TraceTable::read(columns, range.first_row)?;
         let n_rows: u64 = table.n_spans.iter().map(|n| u64::from(*n)).sum();
         if n_rows != u64::from(range.n_rows) {
@@ -291,11 +311,22 @@ impl BlockReader {
 
     /// The same ids, which ascend, each with its rows of the slice.
     pub fn trace_places(&self, tenant: u32, slice: u32) -> Result<Vec<TraceIdRows>, ReadError> {
+        self.trace_id_rows(tenant, slice, &ReadMeter::default())
+    }
+
+    fn trace_id_rows(
+        &self,
+        tenant: u32,
+        slice: u32,
+        meter: &ReadMeter,
+    ) -> Result<Vec<TraceIdRows>, ReadError> {
         let range = self.range(tenant, slice)?;
-        let spans = self.spans()?;
+        let spans = self.spans_metered(meter)?;
         let within = self.within(range)?;
         let mut next_row = within.start;
-        let columns = spans.file.read(slice as usize, within, &[spans.column("trace_id")?])?;
+        let column = [spans.column("trace_id")?];
+        let rows = std::slice::from_ref(&within);
+        let columns = spans.file.read_rows(slice as usize, rows, &column, Keep::Nothing, meter)?;
         let Some(Values::Id(ids)) = columns.first().map(|column| &column.values) else {
             return Err(ReadError::Mismatch { file: SPANS, problem: "`trace_id` holds no ids" });
         };

@@ -34,6 +34,7 @@ use std::sync::Arc;
 use suyuan_objects::{ObjectError, Objects, ReadMeter};
 
 pub use self::cache::ReadCache;
+pub(crate) use self::cache::{Key, Part};
 use self::damage::Damage;
 use self::footer::Footer;
 pub use self::index::MinMax;

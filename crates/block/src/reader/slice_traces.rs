@@ -10,7 +10,12 @@ use suyuan_ids::TraceId;
 use suyuan_objects::ReadMeter;
 
 use super::{BlockReader, ReadError};
+use crate::file::read::{Keep, Key, Part};
 use crate::traces::{TraceSummary, TraceTable};
+use crate::writer::{SPANS, TRACES};
+
+/// What a trace takes in memory: its id, and its row of the table.
+const TRACE_BYTES: usize = 80;
 
 /// Traces by ascending id; a trace's number is its place among them.
 #[derive(Debug)]
@@ -19,6 +24,7 @@ pub struct SliceTraces {
     table: TraceTable,
     /// Of the slice: where the tenant's rows begin and end. The table counts from the block's first.
     rows: Range<u32>,
+    /// Of the slice in the block.
     first_row: u32,
 }
 
@@ -30,8 +36,27 @@ impl BlockReader {
         slice: u32,
         meter: &ReadMeter,
     ) -> Result<Arc<SliceTraces>, ReadError> {
-        let _ = (tenant, slice, meter);
-        todo!()
+        let key = Key { reader: self.number, chunk: slice, part: Part::Traces { tenant } };
+        if let Some(traces) = self.cache.get_other::<SliceTraces>(key) {
+            return Ok(traces);
+        }
+        let table = self.trace_table(tenant, slice, Keep::Nothing, meter)?;
+        let places = self.trace_id_rows(tenant, slice, meter)?;
+        let first_row = self.slice_meta(slice)?.first_row;
+        let starts = table.first_rows.iter().map(|row| row.wrapping_sub(first_row));
+        if !starts.eq(places.iter().map(|(_, rows)| rows.start)) {
+            let problem = "its traces do not begin where the spans say";
+            return Err(ReadError::Mismatch { file: TRACES, problem });
+        }
+        let ids: Vec<[u8; 16]> = places.into_iter().map(|(id, _)| id).collect();
+        if !ids.is_sorted_by(|one, next| one < next) {
+            let problem = "trace ids do not ascend";
+            return Err(ReadError::Mismatch { file: SPANS, problem });
+        }
+        let rows = self.slice_rows(tenant, slice)?;
+        let traces = Arc::new(SliceTraces { ids, table, rows, first_row });
+        self.cache.insert_other(key, Arc::clone(&traces), traces.len() * TRACE_BYTES);
+        Ok(traces)
     }
 }
 

@@ -1,9 +1,11 @@
-//! What readers keep between two questions: decoded dictionaries and bloom filters, bounded in bytes.
+//! What readers keep between two questions: decoded dictionaries, bloom filters, bounds of pages and
+//! tables of traces, bounded in bytes.
 //!
 //! A trace's columns share their dictionaries with every other trace of the row group: inflating and
 //! checking them again would cost more than the values. One cache may serve the readers of every
 //! open block.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -34,17 +36,20 @@ struct Entries {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
-    pub(super) reader: u64,
-    pub(super) chunk: u32,
-    pub(super) part: Part,
+pub(crate) struct Key {
+    /// Of a file or a block.
+    pub(crate) reader: u64,
+    /// Of a file a column chunk, of a block a slice.
+    pub(crate) chunk: u32,
+    pub(crate) part: Part,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Part {
+pub(crate) enum Part {
     Dictionary,
     Bloom,
     Bounds,
+    Traces { tenant: u32 },
 }
 
 #[derive(Clone)]
@@ -53,6 +58,8 @@ pub(super) enum Cached {
     Bloom(Arc<Sbbf>),
     /// Of every page; `None`: it has no value.
     Bounds(Arc<[Option<MinMax>]>),
+    /// What another module made of what it read.
+    Other(Arc<dyn Any + Send + Sync>),
 }
 
 struct Entry {
@@ -72,7 +79,7 @@ impl ReadCache {
         self.lock().bytes
     }
 
-    pub(super) fn reader_number(&self) -> u64 {
+    pub(crate) fn reader_number(&self) -> u64 {
         self.n_readers.fetch_add(1, Ordering::Relaxed)
     }
 
@@ -80,6 +87,21 @@ impl ReadCache {
     pub(super) fn get<const N: usize>(&self, keys: [Key; N]) -> [Option<Cached>; N] {
         let mut entries = self.lock();
         keys.map(|key| entries.get(&key))
+    }
+
+    /// A value that [`Self::insert_other`] has put there.
+    pub(crate) fn get_other<T: Any + Send + Sync>(&self, key: Key) -> Option<Arc<T>> {
+        let Some(Cached::Other(value)) = self.lock().get(&key) else { return None };
+        value.downcast().ok()
+    }
+
+    pub(crate) fn insert_other<T: Any + Send + Sync>(
+        &self,
+        key: Key,
+        value: Arc<T>,
+        value_bytes: usize,
+    ) {
+        self.insert(key, Cached::Other(value), value_bytes);
     }
 
     pub(super) fn get_all(&self, keys: impl Iterator<Item = Key>) -> Vec<Option<Cached>> {
@@ -104,7 +126,7 @@ impl ReadCache {
     }
 
     /// A reader has gone.
-    pub(super) fn forget(&self, reader: u64) {
+    pub(crate) fn forget(&self, reader: u64) {
         let entries = &mut *self.lock();
         let bytes = &mut entries.bytes;
         entries.by_key.retain(|key, entry| {
