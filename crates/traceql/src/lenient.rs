@@ -88,23 +88,28 @@ impl Alternatives {
     fn expr_of(&self, node: &Node) -> FieldExpr {
         match node {
             Node::Condition(condition) => self.conditions[*condition as usize].clone(),
-            Node::And(nodes) => self.joined(FieldOp::And, nodes),
-            Node::Or(nodes) => self.joined(FieldOp::Or, nodes),
+            Node::And(nodes) => self.join(FieldOp::And, nodes),
+            Node::Or(nodes) => self.join(FieldOp::Or, nodes),
         }
     }
 
-    fn joined(&self, op: FieldOp, nodes: &[Node]) -> FieldExpr {
+    fn join(&self, op: FieldOp, nodes: &[Node]) -> FieldExpr {
         let exprs = nodes.iter().map(|node| self.expr_of(node));
-        exprs.reduce(|left, right| all_of(op, left, right)).expect("a node joins at least two")
+        exprs.reduce(|left, right| joined(op, left, right)).expect("a node joins at least two")
     }
 }
 
 /// All conditions of a group as one expression; `None`: there are none.
 pub fn conjunction<'a>(group: impl IntoIterator<Item = &'a FieldExpr>) -> Option<FieldExpr> {
-    group.into_iter().cloned().reduce(|left, right| all_of(FieldOp::And, left, right))
+    group.into_iter().cloned().reduce(|left, right| joined(FieldOp::And, left, right))
 }
 
-fn all_of(op: FieldOp, left: FieldExpr, right: FieldExpr) -> FieldExpr {
+/// What holds if one of the expressions does; `None`: there are none.
+pub fn disjunction(alternatives: impl IntoIterator<Item = FieldExpr>) -> Option<FieldExpr> {
+    alternatives.into_iter().reduce(|left, right| joined(FieldOp::Or, left, right))
+}
+
+fn joined(op: FieldOp, left: FieldExpr, right: FieldExpr) -> FieldExpr {
     let place = Place { start: left.place.start, end: right.place.end };
     let kind = FieldKind::Binary { op, left: Box::new(left), right: Box::new(right) };
     FieldExpr { kind, place }

@@ -8,9 +8,11 @@ use crate::print;
 /// The whole as one expression, and each group in a line of its own.
 fn check(text: &str, expected: Expect) {
     let alternatives = parse(text).expect("within the limits");
-    let mut shown = alternatives.expr().map_or("everything".to_owned(), |expr| print::field_expr(&expr));
+    let mut shown =
+        alternatives.expr().map_or("everything".to_owned(), |expr| print::field_expr(&expr));
     for group in alternatives.groups() {
-        let conditions: Vec<String> = group.iter().map(|condition| print::field_expr(condition)).collect();
+        let conditions: Vec<String> =
+            group.iter().map(|condition| print::field_expr(condition)).collect();
         shown += &format!("\n- {}", conditions.join(", "));
     }
     expected.assert_eq(&shown);
