@@ -4,6 +4,8 @@
 //! in pieces. Equal are: what [`content_hash`] covers (everything an answer shows), the times and
 //! counts that it does not, and the attributes as text.
 
+#[path = "stage/columns.rs"]
+mod columns;
 #[path = "stage/support.rs"]
 mod support;
 
