@@ -268,8 +268,6 @@ impl Window {
     pub(crate) fn outlooks(&self, n_rows: u32) -> Vec<ChunkOutlook> {
         let n_chunks = self.chunk_starts.partition_point(|start| *start < n_rows);
         let outlook = |number: usize| {
-            let start = self.chunk_starts[number];
-            let end = self.chunk_starts.get(number + 1).copied().unwrap_or(NONE).min(n_rows);
             let slot = &self.chunks[number];
             // Whoever has a row here has its first row here, or before, and reaches this far.
             let homes = self.chunks[..=number].iter();
@@ -279,12 +277,20 @@ impl Window {
                 .unwrap_or(EVER);
             ChunkOutlook {
                 number: number as u32,
-                n_rows: end - start,
+                n_rows: self.rows_seen(number as u32, n_rows),
                 newest_start_unix_nanos: slot.newest_start_unix_nanos,
                 moments,
             }
         };
         (0..n_chunks).map(outlook).filter(|outlook| outlook.n_rows > 0).collect()
+    }
+
+    /// How many rows of a chunk are among the first `n_rows` of the window.
+    pub(crate) fn rows_seen(&self, number: u32, n_rows: u32) -> u32 {
+        let start = self.chunk_starts[number as usize];
+        let next = self.chunk_starts.get(number as usize + 1).copied();
+        let end = next.unwrap_or(self.previous.len() as u32).min(n_rows);
+        end.saturating_sub(start)
     }
 
     /// Start and end of a trace, by its number, as the first `n_rows` rows of the window say it;

@@ -80,7 +80,7 @@ impl TraceLine {
         }
     }
 
-    fn summary(&self) -> TraceSummary<'_> {
+    pub(crate) fn summary(&self) -> TraceSummary<'_> {
         let root = self.root.as_ref();
         TraceSummary {
             n_spans: self.n_spans,
@@ -109,6 +109,10 @@ impl SplitTrace {
     /// In how many places it lies.
     pub fn n_pieces(&self) -> usize {
         self.pieces.len()
+    }
+
+    pub(crate) fn line(&self) -> &TraceLine {
+        &self.line
     }
 
     pub(crate) fn pieces(&self) -> &[Piece] {

@@ -1,21 +1,55 @@
 //! Traces put together from wherever they lie, each span once.
-use std::ops::ControlFlow;
+//!
+//! In: traces that rows of units named, and the columns a question asks for. Out: for each trace
+//! the rows that stand, as batches, in the order asked for. Traces are worked on in groups, so that
+//! each chunk and each page is read once for many of them: a group is bounded in rows and units,
+//! not in traces. The content of a span is read only where it decides which of two copies stands.
+
+mod content;
+mod places;
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use suyuan_block::traces::TraceSummary;
-use suyuan_model::{Batch, Columns};
+use suyuan_block::traces::{Root, TraceRow, TraceSummary};
+use suyuan_block::tree::{Ordered, TreeBuilder};
+use suyuan_model::{Batch, BatchRows, Columns, Field, OutlineSorter, SpanOutline, UnixNanosRange};
 use suyuan_objects::ReadMeter;
+use suyuan_wire::answer::content_hash;
 
-use super::{SpanStructure, TraceRef, UnitName};
+use self::content::Contents;
+use self::places::{Places, UnitKey, Wanted};
+use super::live::read_chunk;
+use super::slice::{judged, reader_of};
+use super::{Place, SpanStructure, TraceRef, UnitName, structure_of};
 use crate::find::{FindError, Skipped};
 use crate::snapshot::Snapshot;
-use crate::split::SplitSet;
+use crate::split::{SplitSet, TraceLine};
+
+/// Rows of a group of traces, unless one trace alone has more.
+const GROUP_ROWS: usize = 32_768;
+/// Units of a group, unless one trace alone lies in more.
+const GROUP_UNITS: usize = 32;
+/// Chunks that are kept for the next group.
+const KEPT_CHUNKS: usize = 32;
+/// What tells copies of a span apart, and what is said of every trace.
+const OUTLINE: [Field; 7] = [
+    Field::SpanId,
+    Field::Start,
+    Field::End,
+    Field::Kind,
+    Field::StatusCode,
+    Field::Name,
+    Field::Resource,
+];
 
 /// A trace put together from wherever it lies. Of blocks that break while they are read the rows
 /// are missing: there may be no piece at all.
 pub struct Assembled {
     pub trace: TraceRef,
     pub pieces: Vec<AssembledPiece>,
+    line: TraceLine,
 }
 
 /// The rows of a trace in one unit that stand: no other span repeats them or replaces them.
@@ -29,12 +63,28 @@ pub struct AssembledPiece {
 impl Assembled {
     /// What is said of the trace, by the same rule as of traces of blocks.
     pub fn summary(&self) -> TraceSummary<'_> {
-        todo!()
+        self.line.summary()
     }
 
-    /// For each piece, the structure of each of its rows. Ask for `Field::ParentSpanId` to be read.
+    /// For each piece, the structure of each of its rows. [`Field::ParentSpanId`] must have been
+    /// asked for.
     pub fn structure(&self) -> Vec<Vec<SpanStructure>> {
-        todo!()
+        let rows = || {
+            let pieces = self.pieces.iter();
+            pieces.flat_map(|piece| piece.rows.iter().map(|row| (&*piece.batch, *row)))
+        };
+        let spans: Vec<SpanOutline> =
+            rows().map(|(batch, row)| SpanOutline::of_row(&batch.chunk, row)).collect();
+        let mut tree = TreeBuilder::default();
+        // Each span is here once: no content is asked for.
+        let ordered = tree.order(&spans, |_| 0);
+        let in_order = structure_of(ordered.depth, |row| ordered.keeps_parent[row]);
+        let mut of_row = vec![SpanStructure::default(); spans.len()];
+        for (number, structure) in ordered.order.iter().zip(in_order) {
+            of_row[*number as usize] = structure;
+        }
+        let mut of_row = of_row.into_iter();
+        self.pieces.iter().map(|piece| of_row.by_ref().take(piece.rows.len()).collect()).collect()
     }
 }
 
@@ -51,7 +101,278 @@ impl Snapshot {
         meter: &ReadMeter,
         visit: &mut dyn FnMut(Assembled) -> ControlFlow<()>,
     ) -> Result<Vec<Skipped>, FindError> {
-        let _ = (split, traces, columns, meter, visit);
-        todo!()
+        let mut assembler = Assembler::new(self, split, columns, meter);
+        let mut places = Places::new(self, split, meter);
+        let mut group: Vec<Wanted> = Vec::new();
+        let (mut n_rows, mut units) = (0, std::collections::BTreeSet::new());
+        for trace in traces {
+            let wanted = places.of(trace, &mut assembler.skipped)?;
+            n_rows += wanted.n_rows();
+            units.extend(wanted.pieces.iter().map(|piece| piece.unit));
+            let is_full = n_rows > GROUP_ROWS || units.len() > GROUP_UNITS;
+            if is_full && !group.is_empty() {
+                if assembler.give(&mut group, visit)?.is_break() {
+                    return Ok(assembler.skipped);
+                }
+                n_rows = wanted.n_rows();
+                units = wanted.pieces.iter().map(|piece| piece.unit).collect();
+            }
+            group.push(wanted);
+        }
+        // Whether the visitor wants more does not matter any more.
+        let _ = assembler.give(&mut group, visit)?;
+        Ok(assembler.skipped)
+    }
+}
+
+/// Names a block that something is missing of.
+fn skip(skipped: &mut Vec<Skipped>, error: FindError) -> Result<(), FindError> {
+    let FindError::Block(error) = error else { return Err(error) };
+    let missing = Skipped::from(error);
+    if !skipped.iter().any(|known| known.block == missing.block) {
+        skipped.push(missing);
+    }
+    Ok(())
+}
+
+/// Reads groups of traces.
+struct Assembler<'a> {
+    snapshot: &'a Snapshot,
+    split: &'a SplitSet,
+    columns: Columns,
+    /// Nothing is said of traces of live data but what their rows say: who is the root, too.
+    live_columns: Columns,
+    meter: &'a ReadMeter,
+    units: HashMap<UnitKey, UnitBatch>,
+    contents: Contents<'a>,
+    skipped: Vec<Skipped>,
+    sorter: OutlineSorter,
+}
+
+/// Rows of a unit that were read, and where each of them is.
+struct UnitBatch {
+    batch: Arc<Batch>,
+    /// For each range of rows of the unit its first row in the batch; empty: all rows are there.
+    first_rows: Vec<(Range<u32>, u32)>,
+}
+
+impl<'a> Assembler<'a> {
+    fn new(
+        snapshot: &'a Snapshot,
+        split: &'a SplitSet,
+        columns: &Columns,
+        meter: &'a ReadMeter,
+    ) -> Self {
+        let columns = OUTLINE.into_iter().fold(columns.clone(), Columns::with);
+        Self {
+            snapshot,
+            split,
+            live_columns: columns.clone().with(Field::ParentSpanId),
+            columns,
+            meter,
+            units: HashMap::new(),
+            contents: Contents::new(snapshot),
+            skipped: Vec::new(),
+            sorter: OutlineSorter::default(),
+        }
+    }
+
+    /// Hands over the traces of a group, which is empty then.
+    fn give(
+        &mut self,
+        group: &mut Vec<Wanted>,
+        visit: &mut dyn FnMut(Assembled) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>, FindError> {
+        self.read(group)?;
+        for wanted in group.drain(..) {
+            let assembled = self.assembled(wanted)?;
+            if visit(assembled).is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Reads what a group needs of each unit.
+    fn read(&mut self, group: &[Wanted]) -> Result<(), FindError> {
+        let mut rows: BTreeMap<UnitKey, Vec<Range<u32>>> = BTreeMap::new();
+        for piece in group.iter().flat_map(|wanted| &wanted.pieces) {
+            rows.entry(piece.unit).or_default().extend_from_slice(&piece.rows);
+        }
+        // A chunk is read whole, so it serves the next group as well; a slice is not.
+        let has_room = self.units.len() + rows.len() <= KEPT_CHUNKS;
+        self.units.retain(|unit, _| unit.is_chunk() && (has_room || rows.contains_key(unit)));
+        for (unit, rows) in rows {
+            if self.units.contains_key(&unit) {
+                continue;
+            }
+            match self.read_unit(unit, merged(rows)) {
+                Ok(batch) => drop(self.units.insert(unit, UnitBatch::new(batch))),
+                Err(error) => skip(&mut self.skipped, error)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn read_unit(&self, unit: UnitKey, rows: Vec<Range<u32>>) -> Result<Batch, FindError> {
+        match unit {
+            UnitKey::Slice { source, slice } => {
+                let source = &self.snapshot.blocks[source as usize];
+                let reader = reader_of(self.snapshot, source)?;
+                reader
+                    .columns(source.tenant, slice, &rows, &self.columns, self.meter)
+                    .map_err(judged(source))
+            }
+            UnitKey::Chunk { source, chunk } => {
+                let source = &self.snapshot.live[source as usize];
+                read_chunk(self.snapshot, source, chunk, &self.live_columns, self.meter)
+            }
+        }
+    }
+
+    fn assembled(&mut self, wanted: Wanted) -> Result<Assembled, FindError> {
+        let trace = wanted.trace;
+        let mut pieces = Vec::with_capacity(wanted.pieces.len());
+        let mut read = Vec::with_capacity(wanted.pieces.len());
+        for piece in wanted.pieces {
+            let Some(unit) = self.units.get(&piece.unit) else { continue };
+            pieces.push(AssembledPiece {
+                unit: piece.unit.name(self.snapshot),
+                batch: unit.batch.clone(),
+                rows: unit.rows_of(&piece.rows),
+            });
+            read.push(piece);
+        }
+        if let Some(line) = wanted.line {
+            return Ok(Assembled { trace, pieces, line });
+        }
+        let places: Vec<(usize, u32)> = (pieces.iter().enumerate())
+            .flat_map(|(number, piece)| piece.rows.iter().map(move |row| (number, *row)))
+            .collect();
+        let spans: Vec<SpanOutline> =
+            (places.iter()).map(|(piece, row)| outline_of(&pieces[*piece].batch, *row)).collect();
+        let mut has_rivals = false;
+        let kept = self.sorter.without_duplicates(&spans, |_| {
+            has_rivals = true;
+            0
+        });
+        let mut kept = kept.to_vec();
+        if has_rivals {
+            let content = self.contents.of(&read, &mut self.skipped)?;
+            let hash = |number: u32| match content.get(number as usize) {
+                Some(Some((chunk, row))) => content_hash(chunk, *row),
+                _ => 0,
+            };
+            kept = self.sorter.without_duplicates(&spans, hash).to_vec();
+        }
+        let line = match trace.place {
+            Place::Split { trace } => self.split.trace(trace).map(|split| split.line().clone()),
+            _ => None,
+        };
+        let line = line.unwrap_or_else(|| line_of(&pieces, &places, &spans, &kept));
+        if kept.len() < places.len() {
+            pieces.iter_mut().for_each(|piece| piece.rows.clear());
+            kept.sort_unstable();
+            for number in kept {
+                let (piece, row) = places[number as usize];
+                pieces[piece].rows.push(row);
+            }
+            pieces.retain(|piece| !piece.rows.is_empty());
+        }
+        Ok(Assembled { trace, pieces, line })
+    }
+}
+
+/// A row's outline; the parent is there if it was read.
+fn outline_of(batch: &Batch, row: u32) -> SpanOutline {
+    let (chunk, at) = (&batch.chunk, row as usize);
+    let has_parents = !chunk.parent_span_id.values().is_empty();
+    SpanOutline {
+        start_unix_nanos: chunk.start_unix_nanos.value(at),
+        end_unix_nanos: chunk.end_unix_nanos.value(at),
+        span_id: chunk.span_id.value(at),
+        parent_span_id: has_parents
+            .then(|| chunk.parent_span_id(row))
+            .flatten()
+            .map(u64::from_be_bytes),
+        kind: chunk.kind.value(at),
+    }
+}
+
+/// What is said of a trace whose rows lie in live data alone. `kept`: the spans that stand, by start.
+fn line_of(
+    pieces: &[AssembledPiece],
+    places: &[(usize, u32)],
+    spans: &[SpanOutline],
+    kept: &[u32],
+) -> TraceLine {
+    let place = |number: u32| {
+        let (piece, row) = places[number as usize];
+        (&pieces[piece].batch.chunk, row as usize)
+    };
+    let status_code = |number: u32| {
+        let (chunk, row) = place(number);
+        chunk.status_code.value(row)
+    };
+    // The first root by start is the first one in pre-order as well: no tree is needed.
+    let ordered = Ordered { order: kept, depth: &[], keeps_parent: &[] };
+    let trace = TraceRow::of(0, spans, &ordered, status_code, UnixNanosRange::of(0));
+    let root = trace.root_row.map(|root_row| {
+        let (chunk, row) = place(kept[root_row as usize]);
+        let service = chunk.resources.service_name(chunk.resource.value(row));
+        Root { service, name: chunk.name.value(row) }
+    });
+    TraceLine::of(&TraceSummary {
+        n_spans: trace.n_spans,
+        n_errors: trace.n_errors,
+        start_unix_nanos: trace.start_unix_nanos,
+        end_unix_nanos: trace.end_unix_nanos,
+        root,
+    })
+}
+
+/// Ranges in order, those that touch made one.
+fn merged(mut ranges: Vec<Range<u32>>) -> Vec<Range<u32>> {
+    ranges.sort_unstable_by_key(|range| range.start);
+    let mut merged: Vec<Range<u32>> = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        match merged.last_mut() {
+            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
+            _ => merged.push(range),
+        }
+    }
+    merged
+}
+
+impl UnitBatch {
+    fn new(batch: Batch) -> Self {
+        let mut first_rows = Vec::new();
+        if let BatchRows::Ranges(ranges) = &batch.rows {
+            let mut next = 0;
+            for range in ranges {
+                first_rows.push((range.clone(), next));
+                next += range.end - range.start;
+            }
+        }
+        Self { batch: Arc::new(batch), first_rows }
+    }
+
+    /// The batch's rows of rows of the unit.
+    fn rows_of(&self, ranges: &[Range<u32>]) -> Vec<u32> {
+        let mut rows = Vec::with_capacity(ranges.iter().map(ExactSizeIterator::len).sum());
+        for range in ranges {
+            rows.extend(self.place_of(range));
+        }
+        rows
+    }
+
+    fn place_of(&self, rows: &Range<u32>) -> Range<u32> {
+        if self.batch.rows == BatchRows::Same {
+            return rows.clone();
+        }
+        let after = self.first_rows.partition_point(|(range, _)| range.start <= rows.start);
+        let (range, first) = &self.first_rows[after - 1];
+        let start = first + (rows.start - range.start);
+        start..start + (rows.end - rows.start)
     }
 }

@@ -178,16 +178,7 @@ impl<'a> OpenLive<'a> {
         meter: &ReadMeter,
     ) -> Result<Self, FindError> {
         let place = read(unit.source()).chunk(unit.number);
-        let content = match place {
-            ChunkPlace::Resident(chunk) => LiveContent::Resident(chunk),
-            ChunkPlace::Spilled(spilled) => {
-                snapshot.inner.metrics.read_spilled();
-                let file = spilled.open().map_err(failed(&spilled))?;
-                let resources = file.resources(meter).map_err(failed(&spilled))?;
-                let scopes = file.scopes(meter).map_err(failed(&spilled))?;
-                LiveContent::Spilled { file, resources, scopes }
-            }
-        };
+        let content = LiveContent::open(snapshot, place, meter)?;
         Ok(Self { unit, split, content, trace_ids: OnceLock::new() })
     }
 
@@ -214,16 +205,7 @@ impl<'a> OpenLive<'a> {
     }
 
     pub(super) fn read(&self, columns: &Columns, meter: &ReadMeter) -> Result<Batch, FindError> {
-        let chunk = match &self.content {
-            LiveContent::Resident(chunk) => chunk.clone(),
-            LiveContent::Spilled { file, resources, scopes } => {
-                let mut chunk = file.read(columns, meter).map_err(failed(file.spilled()))?;
-                chunk.resources = resources.clone();
-                chunk.scopes = scopes.clone();
-                Arc::new(chunk)
-            }
-        };
-        Ok(Batch::of_chunk(chunk, self.unit.n_rows))
+        Ok(Batch::of_chunk(self.content.read(columns, meter)?, self.unit.n_rows))
     }
 
     fn trace_ids(&self, meter: &ReadMeter) -> Result<&FixedSizeBinaryArray, FindError> {
@@ -333,6 +315,47 @@ impl<'a> OpenLive<'a> {
         }
         Ok(())
     }
+}
+
+impl LiveContent {
+    fn open(snapshot: &Snapshot, place: ChunkPlace, meter: &ReadMeter) -> Result<Self, FindError> {
+        let spilled = match place {
+            ChunkPlace::Resident(chunk) => return Ok(Self::Resident(chunk)),
+            ChunkPlace::Spilled(spilled) => spilled,
+        };
+        snapshot.inner.metrics.read_spilled();
+        let file = spilled.open().map_err(failed(&spilled))?;
+        let resources = file.resources(meter).map_err(failed(&spilled))?;
+        let scopes = file.scopes(meter).map_err(failed(&spilled))?;
+        Ok(Self::Spilled { file, resources, scopes })
+    }
+
+    fn read(&self, columns: &Columns, meter: &ReadMeter) -> Result<Arc<Chunk>, FindError> {
+        let (file, resources, scopes) = match self {
+            Self::Resident(chunk) => return Ok(chunk.clone()),
+            Self::Spilled { file, resources, scopes } => (file, resources, scopes),
+        };
+        let mut chunk = file.read(columns, meter).map_err(failed(file.spilled()))?;
+        chunk.resources = resources.clone();
+        chunk.scopes = scopes.clone();
+        Ok(Arc::new(chunk))
+    }
+}
+
+/// Columns of a chunk, and how many of its rows the snapshot sees.
+pub(super) fn read_chunk(
+    snapshot: &Snapshot,
+    source: &LiveSource,
+    number: u32,
+    columns: &Columns,
+    meter: &ReadMeter,
+) -> Result<Batch, FindError> {
+    let (place, n_rows) = {
+        let window = read(source);
+        (window.chunk(number), window.rows_seen(number, source.n_rows))
+    };
+    let chunk = LiveContent::open(snapshot, place, meter)?.read(columns, meter)?;
+    Ok(Batch::of_chunk(chunk, n_rows))
 }
 
 /// Start and end of a trace as the rows say them that the snapshot sees.
