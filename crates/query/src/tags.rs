@@ -8,15 +8,25 @@
 //! A range of time chooses units (slices and live chunks), not spans: what is answered occurs in a
 //! unit that has a trace in the range.
 
+mod array;
+mod matches;
+mod names;
+mod part;
+mod scan;
 mod values;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use suyuan_block::meta::TimeRange;
 use suyuan_store::Snapshot;
-use suyuan_traceql::ast::Attribute;
-use suyuan_traceql::lenient::Alternatives;
+use suyuan_traceql::ast::{Attribute, AttributeScope, FieldExpr, FieldOp, Intrinsic};
+use suyuan_traceql::lenient::{Alternatives, Matcher, conjunction, disjunction};
 
+use self::names::NameSets;
+use self::part::Part;
+use self::scan::TagScan;
+use self::values::ValueSet;
 use crate::search::{Accounting, Budget, QueryError};
 
 pub use self::values::TagValue;
@@ -95,6 +105,15 @@ pub enum LegacyTag {
 }
 
 impl TagScope {
+    pub const ALL: [Self; 6] = [
+        Self::Resource,
+        Self::Span,
+        Self::Event,
+        Self::Link,
+        Self::Instrumentation,
+        Self::Intrinsic,
+    ];
+
     /// As clients say it in `scope`.
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text {
@@ -122,37 +141,141 @@ impl TagScope {
 
 /// The names that attributes have. Reads files.
 pub fn tag_names(
-    snapshot: &Snapshot,
+    snapshot: &Arc<Snapshot>,
     request: &TagNamesRequest,
     budget: &Budget,
 ) -> Result<TagNames, QueryError> {
-    todo!()
+    let mut found = NameSets::new(request);
+    let mut accounting = Accounting::default();
+    if found.asks_units() {
+        let mut scan = TagScan::new(snapshot, request.range, budget)?;
+        match request.filter.expr() {
+            None => names::from_keys(&mut scan, &mut found)?,
+            Some(filter) => scan.names_of_spans(&filter, &mut found)?,
+        }
+        accounting = scan.finish();
+    }
+    let (scopes, is_cut) = found.finish(request);
+    Ok(TagNames { scopes, is_cut, accounting })
 }
 
 /// The values that an attribute has. Reads files.
 pub fn tag_values(
-    snapshot: &Snapshot,
+    snapshot: &Arc<Snapshot>,
     request: &TagValuesRequest,
     budget: &Budget,
 ) -> Result<TagValues, QueryError> {
-    todo!()
+    if let Some(words) = fixed_values(&request.attribute) {
+        let mut values: Vec<TagValue> = words.iter().map(|word| TagValue::Keyword(word)).collect();
+        let is_cut = values.len() > request.limit;
+        values.truncate(request.limit);
+        return Ok(TagValues { values, is_cut, ..TagValues::default() });
+    }
+    let mut values = ValueSet::new(request.bytes_max);
+    let mut accounting = Accounting::default();
+    let parts = Part::all_of(&request.attribute);
+    let asked = Asked::of(&request.filter, &request.attribute, &mut values);
+    if !parts.is_empty() && asked != Asked::Nothing {
+        let mut scan = TagScan::new(snapshot, request.range, budget)?;
+        for part in &parts {
+            match &asked {
+                Asked::Spans(filter) => scan.values_of_spans(part, filter, &mut values)?,
+                _ => scan.values(part, &mut values)?,
+            }
+        }
+        accounting = scan.finish();
+    }
+    let (values, is_cut) = values.finish(request.limit);
+    Ok(TagValues { values, is_cut, accounting })
+}
+
+/// What is left to look for.
+#[derive(Debug, PartialEq)]
+enum Asked {
+    Everything,
+    Spans(FieldExpr),
+    Nothing,
+}
+
+impl Asked {
+    /// Whoever asks for the values of what the filter itself fixes by `=` is told that value, be
+    /// there such spans or not: a user who corrects a word must find it in the list.
+    fn of(filter: &Alternatives, attribute: &Attribute, values: &mut ValueSet) -> Self {
+        let Some(all) = filter.expr() else { return Self::Everything };
+        let n_groups = filter.groups().len();
+        let mut others = Vec::new();
+        for group in filter.groups() {
+            let fixed = group.iter().filter_map(|condition| Matcher::of(condition)).find_map(|m| {
+                let is_it = m.attribute == attribute && m.op == FieldOp::Equal;
+                is_it.then(|| TagValue::of_literal(m.value)).flatten()
+            });
+            match fixed {
+                Some(value) => values.add(value),
+                None => others.extend(conjunction(group)),
+            }
+        }
+        if others.len() == n_groups {
+            return Self::Spans(all);
+        }
+        disjunction(others).map_or(Self::Nothing, Self::Spans)
+    }
+}
+
+/// The values of attributes that have the same ones everywhere.
+fn fixed_values(attribute: &Attribute) -> Option<&'static [&'static str]> {
+    match attribute {
+        Attribute::Intrinsic(Intrinsic::Status) => Some(&["error", "ok", "unset"]),
+        Attribute::Intrinsic(Intrinsic::Kind) => {
+            Some(&["client", "consumer", "internal", "producer", "server", "unspecified"])
+        }
+        _ => None,
+    }
 }
 
 /// What a tag of the first interface stands for; `tag` as it stands in the path, unescaped.
 pub fn legacy_tag(tag: &str) -> LegacyTag {
-    todo!()
+    let intrinsic = |intrinsic| LegacyTag::Attribute(Attribute::Intrinsic(intrinsic));
+    match tag {
+        "status.code" => LegacyTag::Fixed(&["error", "ok", "unset"]),
+        "error" => LegacyTag::Fixed(&["true"]),
+        "name" => intrinsic(Intrinsic::Name),
+        "root.name" => intrinsic(Intrinsic::TraceRootName),
+        "root.service.name" => intrinsic(Intrinsic::TraceRootService),
+        _ => {
+            LegacyTag::Attribute(Attribute::Named { scope: AttributeScope::Any, name: tag.into() })
+        }
+    }
 }
 
 impl TagNames {
     /// Both together, for questions about several tenants; `request` as both were asked.
-    pub fn merge(self, other: Self, request: &TagNamesRequest) -> Self {
-        todo!()
+    pub fn merge(mut self, other: Self, request: &TagNamesRequest) -> Self {
+        let mut sets = NameSets::new(request);
+        let is_cut = self.is_cut || other.is_cut;
+        for (scope, names) in self.scopes.iter().chain(&other.scopes) {
+            names.iter().for_each(|name| sets.add(*scope, name));
+        }
+        let (scopes, is_more) = sets.finish(request);
+        self.accounting.add(other.accounting);
+        Self { scopes, is_cut: is_cut || is_more, accounting: self.accounting }
+    }
+
+    /// The names of all scopes but the intrinsic one, each once, ascending: Tempo's first interface.
+    pub fn without_scopes(&self) -> Vec<Arc<str>> {
+        let attributes = self.scopes.iter().filter(|(scope, _)| *scope != TagScope::Intrinsic);
+        let names: BTreeSet<_> = attributes.flat_map(|(_, names)| names).cloned().collect();
+        names.into_iter().collect()
     }
 }
 
 impl TagValues {
     /// Both together, for questions about several tenants; `request` as both were asked.
-    pub fn merge(self, other: Self, request: &TagValuesRequest) -> Self {
-        todo!()
+    pub fn merge(mut self, other: Self, request: &TagValuesRequest) -> Self {
+        let mut values = ValueSet::new(request.bytes_max);
+        let is_cut = self.is_cut || other.is_cut;
+        self.values.into_iter().chain(other.values).for_each(|value| values.add(value));
+        let (values, is_more) = values.finish(request.limit);
+        self.accounting.add(other.accounting);
+        Self { values, is_cut: is_cut || is_more, accounting: self.accounting }
     }
 }

@@ -1,0 +1,300 @@
+//! Goes through the units of a snapshot for names and values.
+//!
+//! In: which values are asked for. Out: they are added to a set. Dictionaries, and the resources and
+//! scopes of a block, answer for all of its rows; columns are read where rows were erased, where
+//! other tenants have rows too, and where values have no dictionary. Rows that repeat others count
+//! as long as they are stored: who looks for a value that a span had before it was sent again finds
+//! it. What a block that breaks would have added is missing, and said.
+
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Instant;
+
+use suyuan_block::meta::TimeRange;
+use suyuan_block::reader::TextOf;
+use suyuan_model::{AttributeOwner, Batch, BatchRows, Columns, ValueType};
+use suyuan_objects::ReadMeter;
+use suyuan_store::{
+    FindError, OpenUnit, Skipped, Snapshot, SplitSet, Unit, UnitName, UnitPresence,
+};
+use suyuan_wal::Uuid;
+
+use super::part::{Part, TracePart, add_key, add_texts, n_of, n_of_scopes};
+use super::values::ValueSet;
+use crate::filter::RowSet;
+use crate::search::{Accounting, Budget, QueryError};
+
+/// One question.
+pub(super) struct TagScan<'a> {
+    pub(super) snapshot: &'a Arc<Snapshot>,
+    pub(super) split: Arc<SplitSet>,
+    pub(super) meter: ReadMeter,
+    units: Arc<[Unit]>,
+    /// Of each unit, whether more than keys was looked at.
+    is_read: Vec<bool>,
+    range: Option<TimeRange>,
+    budget: &'a Budget,
+    started_at: Instant,
+    broken: HashSet<Uuid>,
+    accounting: Accounting,
+}
+
+/// What became of a unit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Done {
+    Read,
+    /// It has nothing to add.
+    Skipped,
+}
+
+/// Values have these types; maps, bytes and keys without a value are not offered.
+const OFFERED: [ValueType; 5] =
+    [ValueType::String, ValueType::Bool, ValueType::Int, ValueType::Double, ValueType::Array];
+
+impl<'a> TagScan<'a> {
+    pub(super) fn new(
+        snapshot: &'a Arc<Snapshot>,
+        range: Option<TimeRange>,
+        budget: &'a Budget,
+    ) -> Result<Self, QueryError> {
+        let split = snapshot.split()?;
+        let (units, n_outside) = snapshot.units(&split, range);
+        let accounting = Accounting {
+            units_total: units.len() as u64 + n_outside,
+            units_outside: n_outside,
+            skipped: snapshot.missing(&split),
+            ..Accounting::default()
+        };
+        Ok(Self {
+            snapshot,
+            split,
+            meter: ReadMeter::default(),
+            is_read: vec![false; units.len()],
+            units: units.into(),
+            range,
+            budget,
+            started_at: Instant::now(),
+            broken: HashSet::new(),
+            accounting,
+        })
+    }
+
+    pub(super) fn finish(self) -> Accounting {
+        let units_read = self.is_read.iter().filter(|is_read| **is_read).count() as u64;
+        Accounting {
+            units_read,
+            units_pruned: self.is_read.len() as u64 - units_read,
+            bytes_read: self.meter.bytes(),
+            requests: self.meter.requests(),
+            ..self.accounting
+        }
+    }
+
+    pub(super) fn check(&self) -> Result<(), QueryError> {
+        self.budget.check(self.started_at)
+    }
+
+    /// Visits units until one says that nothing more is wanted.
+    pub(super) fn for_each_unit(
+        &mut self,
+        mut visit: impl FnMut(&mut Self, &Unit) -> Result<ControlFlow<(), Done>, QueryError>,
+    ) -> Result<(), QueryError> {
+        let units = self.units.clone();
+        for (place, unit) in units.iter().enumerate() {
+            self.check()?;
+            if matches!(unit.name(), UnitName::Slice { block, .. } if self.broken.contains(&block))
+            {
+                continue;
+            }
+            match visit(self, unit) {
+                Ok(ControlFlow::Continue(done)) => self.is_read[place] |= done == Done::Read,
+                Ok(ControlFlow::Break(())) => return Ok(()),
+                Err(QueryError::Read(FindError::Block(error))) => {
+                    let skipped = Skipped::from(error);
+                    self.broken.insert(skipped.block);
+                    self.accounting.skipped.push(skipped);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds the values of all spans.
+    pub(super) fn values(&mut self, part: &Part, values: &mut ValueSet) -> Result<(), QueryError> {
+        if let Part::Trace(of) = part {
+            return self.trace_values(*of, values);
+        }
+        let mut blocks_done = HashSet::new();
+        self.for_each_unit(|scan, unit| {
+            if values.is_cut() {
+                return Ok(ControlFlow::Break(()));
+            }
+            if !part.may_be_in(unit) {
+                return Ok(ControlFlow::Continue(Done::Skipped));
+            }
+            let done = match part {
+                Part::Resource(_) | Part::Scope(_) | Part::ScopeName | Part::ScopeVersion => {
+                    scan.shared_values(unit, part, &mut blocks_done, values)?
+                }
+                Part::Span(_) | Part::Name => scan.span_values(unit, part, values)?,
+                _ => scan.scanned_values(unit, part, values)?,
+            };
+            Ok(ControlFlow::Continue(done))
+        })
+    }
+
+    /// Values of resources and scopes: of a block once.
+    fn shared_values(
+        &mut self,
+        unit: &Unit,
+        part: &Part,
+        blocks_done: &mut HashSet<Uuid>,
+        values: &mut ValueSet,
+    ) -> Result<Done, QueryError> {
+        let UnitName::Slice { block, .. } = unit.name() else {
+            // A chunk that still grows may know resources of rows that are not visible yet.
+            return self.scanned_values(unit, part, values);
+        };
+        if unit.has_erased() {
+            return self.scanned_values(unit, part, values);
+        }
+        if !blocks_done.insert(block) {
+            return Ok(Done::Skipped);
+        }
+        let open = unit.open(&self.meter)?;
+        let (resources, scopes) = (open.resources(), open.scopes());
+        let all_scopes = RowSet::all(n_of_scopes(scopes));
+        match part {
+            Part::Resource(key) => {
+                add_key(&resources.attributes, key, &RowSet::all(n_of(resources)), values);
+            }
+            Part::Scope(key) => add_key(&scopes.attributes, key, &all_scopes, values),
+            Part::ScopeName => add_texts(&scopes.name, all_scopes.iter(), values),
+            _ => add_texts(&scopes.version, all_scopes.iter(), values),
+        }
+        Ok(Done::Read)
+    }
+
+    /// Values of spans that may have dictionaries.
+    fn span_values(
+        &mut self,
+        unit: &Unit,
+        part: &Part,
+        values: &mut ValueSet,
+    ) -> Result<Done, QueryError> {
+        let of = match part {
+            Part::Span(key) => TextOf::SpanKey(key),
+            _ => TextOf::Name,
+        };
+        let open = unit.open(&self.meter)?;
+        if !open.dictionary_texts(of, &self.meter, &mut |text| values.add_text(text))? {
+            return self.scanned_values(unit, part, values);
+        }
+        let others = &OFFERED[1..];
+        match matches!(part, Part::Span(_)) && may_have(unit, part, others) {
+            true => self.scanned_values(unit, part, values),
+            false => Ok(Done::Read),
+        }
+    }
+
+    /// Reads the columns of all rows.
+    fn scanned_values(
+        &mut self,
+        unit: &Unit,
+        part: &Part,
+        values: &mut ValueSet,
+    ) -> Result<Done, QueryError> {
+        let open = unit.open(&self.meter)?;
+        let Some(batch) = self.read_all(&open, &part.columns())? else { return Ok(Done::Read) };
+        let rows = self.visible_rows(unit, &open, &batch)?;
+        part.add_values(&batch, &rows, values);
+        Ok(Done::Read)
+    }
+
+    /// Columns of all rows of a unit: `None` if it has none.
+    fn read_all(
+        &mut self,
+        open: &OpenUnit<'_>,
+        columns: &Columns,
+    ) -> Result<Option<Batch>, QueryError> {
+        let pieces = open.pieces();
+        let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return Ok(None) };
+        let batch = open.read(&[first.start..last.end], columns, &self.meter)?;
+        self.accounting.spans_inspected += u64::from(batch.n_rows);
+        Ok(Some(batch))
+    }
+
+    /// Rows of a batch of a whole unit that were not erased.
+    fn visible_rows(
+        &self,
+        unit: &Unit,
+        open: &OpenUnit<'_>,
+        batch: &Batch,
+    ) -> Result<RowSet, QueryError> {
+        if !unit.has_erased() {
+            return Ok(RowSet::all(batch.n_rows));
+        }
+        let first = match &batch.rows {
+            BatchRows::Same => 0,
+            BatchRows::Ranges(ranges) => ranges.first().map_or(0, |range| range.start),
+        };
+        let rows: Vec<u32> = (first..first + batch.n_rows).collect();
+        let traces = open.traces_of(&rows, &self.meter)?;
+        let standing = traces.iter().zip(0..).filter(|(trace, _)| trace.is_some());
+        Ok(RowSet::of(batch.n_rows, standing.map(|(_, row)| row)))
+    }
+
+    /// What is known of traces as a whole. The range of time holds exactly here.
+    fn trace_values(&mut self, of: TracePart, values: &mut ValueSet) -> Result<(), QueryError> {
+        let mut stopped = Ok(());
+        let mut n_traces = 0;
+        let report = self.snapshot.trace_rows(self.range, |id, summary| {
+            n_traces += 1;
+            match (of, summary.root) {
+                (TracePart::Id, _) => values.add_text(&id.to_string()),
+                (TracePart::RootName, Some(root)) => values.add_text(root.name),
+                (TracePart::RootService, Some(root)) => {
+                    root.service.into_iter().for_each(|service| values.add_text(service));
+                }
+                (_, None) => {}
+            }
+            if n_traces % TRACES_PER_CHECK == 0 {
+                stopped = self.check();
+            }
+            match values.is_cut() || stopped.is_err() {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        })?;
+        stopped?;
+        self.accounting.traces_inspected += n_traces;
+        self.accounting.skipped = report.skipped;
+        self.is_read.fill(true);
+        Ok(())
+    }
+}
+
+/// Traces looked at between two looks at the budget.
+const TRACES_PER_CHECK: u64 = 1_024;
+
+impl Part {
+    /// Whether rows of a unit may have values, as far as keys say.
+    pub(super) fn may_be_in(&self, unit: &Unit) -> bool {
+        may_have(unit, self, &OFFERED)
+    }
+}
+
+/// Whether rows of a unit may have values of some types, as far as keys say.
+fn may_have(unit: &Unit, part: &Part, types: &[ValueType]) -> bool {
+    let (owner, key) = match part {
+        Part::Span(key) => (AttributeOwner::Span, key),
+        Part::Event(key) => (AttributeOwner::Event, key),
+        Part::Link(key) => (AttributeOwner::Link, key),
+        Part::Resource(key) => (AttributeOwner::Resource, key),
+        Part::Scope(key) => (AttributeOwner::Scope, key),
+        _ => return true,
+    };
+    types.iter().any(|of| unit.presence(owner, key, *of) != UnitPresence::Absent)
+}
