@@ -4,7 +4,16 @@
 //! does not depend on where traces lie: by start, the newest first, then by id. What was read and
 //! what is missing is said beside it. Never here: a protocol.
 
+mod candidates;
 mod hierarchy;
+mod json_text;
+mod mixed;
+mod question;
+pub(crate) mod ranges;
+mod shown;
+mod standing;
+mod top;
+mod winners;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -13,10 +22,15 @@ use std::time::{Duration, Instant};
 use suyuan_block::meta::TimeRange;
 use suyuan_ids::{SpanId, TraceId};
 use suyuan_model::Tenant;
-use suyuan_store::{Skipped, Snapshot, Store, UnitName};
+use suyuan_objects::ReadMeter;
+use suyuan_store::{Skipped, Snapshot, Store, TraceRef, UnitName};
 use suyuan_traceql::ast::{Attribute, FieldExpr};
 
-use crate::filter::FilterError;
+use self::question::{Progress, Question, on_threads};
+use self::shown::Shown;
+use self::standing::{Standing, add_skipped};
+use self::top::{Candidate, Rank, TopTraces};
+use crate::filter::{Filter, FilterError};
 
 pub use self::hierarchy::{KeepHierarchy, filter_trace};
 
@@ -183,17 +197,19 @@ pub struct Accounting {
     pub n_left_in_pieces: u64,
 }
 
+/// OTLP's `STATUS_CODE_ERROR`.
+const STATUS_ERROR: i32 = 2;
+
 /// Searches what a tenant has.
 ///
 /// Reads files and computes for milliseconds to seconds: for [`Workers`](crate::Workers), not for
 /// threads that must not wait.
 pub fn search(
-    snapshot: &Snapshot,
+    snapshot: &Arc<Snapshot>,
     request: &SearchRequest,
     budget: &Budget,
 ) -> Result<SearchAnswer, QueryError> {
-    let _ = (snapshot, request, budget);
-    Ok(SearchAnswer::default())
+    search_all(std::slice::from_ref(snapshot), request, budget)
 }
 
 /// Searches what several tenants have, as if it were one's.
@@ -203,8 +219,177 @@ pub fn search_tenants(
     request: &SearchRequest,
     budget: &Budget,
 ) -> Result<SearchAnswer, QueryError> {
-    let _ = (store, tenants, request, budget);
-    Ok(SearchAnswer::default())
+    let snapshots: Vec<Arc<Snapshot>> =
+        tenants.iter().map(|tenant| Arc::new(store.snapshot(tenant))).collect();
+    search_all(&snapshots, request, budget)
+}
+
+fn search_all(
+    snapshots: &[Arc<Snapshot>],
+    request: &SearchRequest,
+    budget: &Budget,
+) -> Result<SearchAnswer, QueryError> {
+    let started_at = Instant::now();
+    let filter = Filter::compile(&request.filter)?;
+    let shown = Shown::new(filter.reads().iter().chain(&request.selected));
+    let mut answer = SearchAnswer::default();
+    for snapshot in snapshots {
+        budget.check(started_at)?;
+        let split = snapshot.split()?;
+        let (units, n_outside) = snapshot.units(&split, request.range);
+        let question = Question {
+            snapshot,
+            split: &split,
+            units: &units,
+            filter: &filter,
+            shown: &shown,
+            request,
+            budget,
+            started_at,
+        };
+        let mut of_tenant = answer_of(&question)?;
+        of_tenant.accounting.units_total = units.len() as u64 + n_outside;
+        of_tenant.accounting.units_outside = n_outside;
+        of_tenant.accounting.n_left_in_pieces = split.n_left_out();
+        for skipped in snapshot.missing(&split) {
+            add_skipped(&mut of_tenant.accounting.skipped, skipped);
+        }
+        answer.merge(of_tenant, request.limit);
+    }
+    mixed::make_uniform(&mut answer.traces);
+    Ok(answer)
+}
+
+/// The answer of one tenant. What was found of traces that are not whole in one place is certain
+/// only when they were put together: if some of them fall away then, more candidates are looked
+/// for.
+fn answer_of(question: &Question<'_>) -> Result<SearchAnswer, QueryError> {
+    let mut answer = SearchAnswer::default();
+    if question.filter.is_never() || question.request.limit == 0 {
+        return Ok(answer);
+    }
+    let limit = question.request.limit;
+    let mut n_candidates = limit;
+    loop {
+        let mut top = best_candidates(question, n_candidates, &mut answer)?;
+        let (whole, others): (Vec<_>, Vec<_>) =
+            top.candidates.drain(..).partition(|candidate| candidate.trace.is_whole);
+        let others: Vec<TraceRef> = others.into_iter().map(|candidate| candidate.trace).collect();
+        let n_asked = others.len();
+        let mut traces = standing_traces(question, others, &mut answer.accounting)?;
+        let n_gone = n_asked - traces.len();
+        if n_gone > 0 && top.is_cut && whole.len() + traces.len() < limit {
+            n_candidates = n_candidates.saturating_mul(2).max(limit.saturating_add(2 * n_gone));
+            continue;
+        }
+        let whole = first_of(whole, &traces, limit);
+        traces.extend(winners::found(question, whole, &mut answer.accounting)?);
+        answer.traces = traces;
+        answer.sort(limit);
+        return Ok(answer);
+    }
+}
+
+/// Candidates in the order of answers, and whether there are more.
+struct Best {
+    candidates: Vec<Candidate>,
+    is_cut: bool,
+}
+
+/// One round over the units. What it says of units replaces what a round before said.
+fn best_candidates(
+    question: &Question<'_>,
+    n_candidates: usize,
+    answer: &mut SearchAnswer,
+) -> Result<Best, QueryError> {
+    let progress = Progress::new();
+    let n_threads = question.budget.threads.clamp(1, question.units.len().max(1));
+    let partials =
+        on_threads(n_threads, || candidates::candidates(question, &progress, n_candidates))?;
+    let mut top = TopTraces::new(n_candidates);
+    let mut round = Accounting::default();
+    let mut reports = Vec::new();
+    for partial in partials {
+        top.merge(partial.top);
+        round.add(partial.accounting);
+        reports.extend(partial.reports);
+    }
+    reports.sort_unstable_by_key(|(place, _)| *place);
+    answer.explain = reports.into_iter().map(|(_, report)| report).collect();
+    let before = std::mem::take(&mut answer.accounting);
+    round.bytes_read += before.bytes_read;
+    round.requests += before.requests;
+    before.skipped.into_iter().for_each(|skipped| add_skipped(&mut round.skipped, skipped));
+    answer.accounting = round;
+    let (candidates, is_cut) = top.into_sorted();
+    Ok(Best { candidates, is_cut })
+}
+
+/// Those of traces in pieces that have a span which stands and fulfils the filter.
+fn standing_traces(
+    question: &Question<'_>,
+    traces: Vec<TraceRef>,
+    accounting: &mut Accounting,
+) -> Result<Vec<FoundTrace>, QueryError> {
+    if traces.is_empty() {
+        return Ok(Vec::new());
+    }
+    let meter = ReadMeter::default();
+    let mut standing = Standing::new(question);
+    let found = standing.found(&traces, &meter, &mut accounting.skipped)?;
+    accounting.bytes_read += meter.bytes();
+    accounting.requests += meter.requests();
+    Ok(found)
+}
+
+/// Those of the whole traces that have a place beside the others.
+fn first_of(whole: Vec<Candidate>, others: &[FoundTrace], limit: usize) -> Vec<Candidate> {
+    let mut others: Vec<Rank> = others.iter().map(FoundTrace::rank).collect();
+    others.sort_unstable();
+    let has_place = |(place, candidate): &(usize, Candidate)| {
+        let rank = Rank::of(&candidate.trace);
+        place + others.partition_point(|other| *other < rank) < limit
+    };
+    whole.into_iter().enumerate().filter(has_place).map(|(_, candidate)| candidate).collect()
+}
+
+impl SearchAnswer {
+    /// Takes over what another part of the data answers.
+    fn merge(&mut self, other: Self, limit: usize) {
+        self.traces.extend(other.traces);
+        self.sort(limit);
+        self.accounting.add(other.accounting);
+        let n_left = UNIT_REPORTS_MAX.saturating_sub(self.explain.len());
+        self.explain.extend(other.explain.into_iter().take(n_left));
+    }
+
+    fn sort(&mut self, limit: usize) {
+        self.traces.sort_by_key(FoundTrace::rank);
+        self.traces.truncate(limit);
+    }
+}
+
+impl FoundTrace {
+    fn rank(&self) -> Rank {
+        Rank::new(self.start_unix_nanos, self.id)
+    }
+}
+
+impl Accounting {
+    /// Adds what was done for another part of the answer.
+    pub fn add(&mut self, other: Self) {
+        self.units_total += other.units_total;
+        self.units_read += other.units_read;
+        self.units_outside += other.units_outside;
+        self.units_pruned += other.units_pruned;
+        self.units_not_needed += other.units_not_needed;
+        self.spans_inspected += other.spans_inspected;
+        self.traces_inspected += other.traces_inspected;
+        self.bytes_read += other.bytes_read;
+        self.requests += other.requests;
+        self.n_left_in_pieces += other.n_left_in_pieces;
+        other.skipped.into_iter().for_each(|skipped| add_skipped(&mut self.skipped, skipped));
+    }
 }
 
 impl Budget {

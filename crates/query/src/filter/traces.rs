@@ -2,6 +2,8 @@
 //!
 //! In: what the executor found out. Out: plain data. Never here: how a trace is put together.
 
+use suyuan_store::SpanStructure;
+
 /// What must be known of traces before a condition can say yes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum TraceNeeds {
@@ -11,7 +13,7 @@ pub enum TraceNeeds {
     Facts,
     /// The batch holds whole traces, so that parents' ids can be read; and [`TraceFacts`].
     Parents,
-    /// [`Structure`] of the rows; and all of the above.
+    /// [`SpanStructure`] of the rows; and all of the above.
     Structure,
 }
 
@@ -22,7 +24,7 @@ pub struct TraceContext<'a> {
     pub trace_of_row: &'a [u32],
     pub facts: &'a [TraceFacts<'a>],
     /// For each row of the batch, if a condition needs it.
-    pub structure: Option<&'a [Structure]>,
+    pub structure: Option<&'a [SpanStructure]>,
 }
 
 /// What is known of a whole trace.
@@ -33,15 +35,4 @@ pub struct TraceFacts<'a> {
     pub root_service: Option<&'a str>,
     /// The last end less the first start, of all spans.
     pub duration_nanos: i64,
-}
-
-/// Where a span stands in the tree of its trace, as nested sets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Structure {
-    /// From 1, in pre-order; 0 if the span cannot be reached from a root.
-    pub left: u32,
-    pub right: u32,
-    /// `left` of the parent, -1 for a span that names no parent, 0 if it cannot be reached.
-    pub parent: i64,
-    pub n_children: u32,
 }

@@ -1,0 +1,446 @@
+//! Reads units, the newest first, and keeps the traces that may be in the answer.
+//!
+//! In: a question whose units no thread has taken yet. Out: a partial answer: the best candidates,
+//! and what was done for them. Of a unit only what the conditions need is read: what keys, filters
+//! and bounds rule out not at all, then each condition's columns for the rows that are left.
+//!
+//! Traces that lie whole in a block are certain here. Of others a row may be replaced elsewhere:
+//! they are candidates if a row of theirs fulfils what it can say alone, and are looked at as wholes
+//! in the end; if a condition asks for more than the row can say, before they become candidates.
+
+use std::ops::Range;
+use std::time::Instant;
+
+use suyuan_model::{Batch, Columns, Field};
+use suyuan_objects::ReadMeter;
+use suyuan_store::{FindError, OpenUnit, Skipped, TraceRef, Unit, structure_of};
+
+use super::question::{Progress, Question};
+use super::ranges;
+use super::standing::{Standing, add_skipped};
+use super::top::{Candidate, Rank, TopTraces};
+use super::{Accounting, Explain, QueryError, UNIT_REPORTS_MAX, UnitFate, UnitReport};
+use crate::filter::{Condition, SourceState, Structure, TraceContext, TraceFacts, TraceNeeds};
+
+/// Rows whose traces are looked up at once.
+const LOOKUP_ROWS: usize = 4_096;
+/// Traces that are put together at once before they become candidates, unless more are wanted.
+const JUDGED_AT_ONCE: usize = 64;
+
+/// One thread's part of an answer.
+pub(super) struct Partial {
+    pub(super) top: TopTraces,
+    pub(super) accounting: Accounting,
+    /// With the unit's place.
+    pub(super) reports: Vec<(usize, UnitReport)>,
+}
+
+/// Takes units until there are none, or none that matters.
+pub(super) fn candidates(
+    question: &Question<'_>,
+    progress: &Progress,
+    limit: usize,
+) -> Result<Partial, QueryError> {
+    let mut finder = Finder {
+        question,
+        progress,
+        top: TopTraces::new(limit),
+        standing: Standing::new(question),
+        meter: ReadMeter::default(),
+        accounting: Accounting::default(),
+        rows_read: 0,
+        rows_found: 0,
+        reports: Vec::new(),
+    };
+    let result = finder.run();
+    if result.is_err() {
+        progress.end();
+    }
+    result?;
+    finder.accounting.bytes_read = finder.meter.bytes();
+    finder.accounting.requests = finder.meter.requests();
+    Ok(Partial { top: finder.top, accounting: finder.accounting, reports: finder.reports })
+}
+
+struct Finder<'a> {
+    question: &'a Question<'a>,
+    progress: &'a Progress,
+    top: TopTraces,
+    standing: Standing<'a>,
+    meter: ReadMeter,
+    accounting: Accounting,
+    /// Of the unit that is being read.
+    rows_read: u64,
+    rows_found: u64,
+    reports: Vec<(usize, UnitReport)>,
+}
+
+/// Rows of one trace that stand beside each other, as places among the rows that were looked up.
+type RowsOfTrace = (TraceRef, Range<usize>);
+
+impl Finder<'_> {
+    fn run(&mut self) -> Result<(), QueryError> {
+        let question = self.question;
+        loop {
+            let place = self.progress.next_unit();
+            let Some(unit) = question.units.get(place) else { return Ok(()) };
+            question.check()?;
+            if self.progress.is_ended() {
+                return Ok(());
+            }
+            let started_at = Instant::now();
+            let bytes_before = self.meter.bytes();
+            (self.rows_read, self.rows_found) = (0, 0);
+            let fate = self.fate(place, unit)?;
+            self.count(&fate);
+            if question.request.explain == Explain::Yes && place < UNIT_REPORTS_MAX {
+                let report = UnitReport {
+                    unit: unit.name(),
+                    fate,
+                    n_rows: unit.n_rows(),
+                    rows_read: self.rows_read,
+                    rows_found: self.rows_found,
+                    bytes_read: self.meter.bytes() - bytes_before,
+                    elapsed: started_at.elapsed(),
+                };
+                self.reports.push((place, report));
+            }
+        }
+    }
+
+    fn count(&mut self, fate: &UnitFate) {
+        match fate {
+            UnitFate::Read => self.accounting.units_read += 1,
+            UnitFate::Pruned(_) => self.accounting.units_pruned += 1,
+            UnitFate::NotNeeded => self.accounting.units_not_needed += 1,
+            UnitFate::Failed(_) => {}
+        }
+        self.accounting.spans_inspected += self.rows_read;
+    }
+
+    fn fate(&mut self, place: usize, unit: &Unit) -> Result<UnitFate, QueryError> {
+        if unit.newest_start_unix_nanos() < self.start_unix_nanos_min() {
+            self.top.set_cut();
+            return Ok(UnitFate::NotNeeded);
+        }
+        let ruled_out = |condition: &Condition| condition.rules_out(unit);
+        if let Some(why) = self.question.filter.conditions().iter().find_map(ruled_out) {
+            return Ok(UnitFate::Pruned(why));
+        }
+        match self.read(place, unit) {
+            Ok(fate) => Ok(fate),
+            Err(UnitError::Read(FindError::Block(error))) => {
+                let skipped = Skipped::from(error);
+                let reason = skipped.reason.clone();
+                add_skipped(&mut self.accounting.skipped, skipped);
+                Ok(UnitFate::Failed(reason))
+            }
+            Err(UnitError::Read(error)) => Err(QueryError::Read(error)),
+            Err(UnitError::Query(error)) => Err(error),
+        }
+    }
+
+    fn read(&mut self, place: usize, unit: &Unit) -> Result<UnitFate, UnitError> {
+        let question = self.question;
+        let unit_is_open = unit.open(&self.meter)?;
+        let open = &unit_is_open;
+        let mut source = SourceState::default();
+        for condition in question.filter.conditions() {
+            let ruled_out =
+                condition.rules_out_sources(open.resources(), open.scopes(), &mut source);
+            if let Some(why) = ruled_out {
+                return Ok(UnitFate::Pruned(why));
+            }
+            for any_of in condition.probes(unit) {
+                let mut is_possible = false;
+                for probe in &any_of {
+                    is_possible = is_possible || open.may_contain(probe, &self.meter)?;
+                }
+                if !is_possible {
+                    return Ok(UnitFate::Pruned(format!("no row can fulfil `{condition}`")));
+                }
+            }
+        }
+        let mut alive = open.pieces();
+        self.rows_read = ranges::n_rows(&alive).into();
+        for condition in question.filter.conditions() {
+            if condition.needs() != TraceNeeds::Nothing || alive.is_empty() {
+                continue;
+            }
+            question.check()?;
+            let batch = open.read(&ranges::to_read(&alive), condition.columns(), &self.meter)?;
+            let rows = ranges::in_batch(&alive, &batch);
+            let verdict = condition.evaluate(&rows, &batch, &mut source, None);
+            alive = ranges::of_set(&verdict.yes, &batch);
+        }
+        let mut rows = ranges::rows(&alive);
+        let needs = question.filter.needs();
+        if needs != TraceNeeds::Nothing {
+            rows = self.fulfilling(open, rows, &mut source)?;
+        }
+        self.rows_found = rows.len() as u64;
+        let groups = self.wanted(open, &rows)?;
+        self.accounting.traces_inspected += groups.len() as u64;
+        self.add(place, &rows, groups, needs)?;
+        Ok(UnitFate::Read)
+    }
+
+    /// No trace that starts earlier has a place.
+    fn start_unix_nanos_min(&self) -> i64 {
+        let own = self.top.start_unix_nanos_min().unwrap_or(i64::MIN);
+        own.max(self.progress.start_unix_nanos_min())
+    }
+
+    /// The traces of rows that may have a place, with their rows.
+    fn wanted(&mut self, open: &OpenUnit<'_>, rows: &[u32]) -> Result<Vec<RowsOfTrace>, UnitError> {
+        let start_min = self.start_unix_nanos_min();
+        let mut groups: Vec<RowsOfTrace> = Vec::new();
+        for (number, part) in rows.chunks(LOOKUP_ROWS).enumerate() {
+            let traces = open.traces_of(part, &self.meter)?;
+            for (place, trace) in (number * LOOKUP_ROWS..).zip(traces) {
+                let Some(trace) = trace else { continue };
+                match groups.last_mut() {
+                    Some((last, places)) if places.end == place && last.key() == trace.key() => {
+                        places.end += 1;
+                    }
+                    _ => groups.push((trace, place..place + 1)),
+                }
+            }
+        }
+        groups.retain(|(trace, _)| self.question.wants(trace));
+        let n_wanted = groups.len();
+        groups.retain(|(trace, _)| trace.start_unix_nanos >= start_min);
+        if groups.len() < n_wanted {
+            self.top.set_cut();
+        }
+        Ok(groups)
+    }
+
+    /// Makes traces candidates, those that come first in the answer first.
+    fn add(
+        &mut self,
+        place: usize,
+        rows: &[u32],
+        mut groups: Vec<RowsOfTrace>,
+        needs: TraceNeeds,
+    ) -> Result<(), UnitError> {
+        let bytes_before = self.top.bytes();
+        groups.sort_by_key(|(trace, _)| Rank::of(trace));
+        if needs == TraceNeeds::Nothing {
+            for (trace, places) in groups {
+                if !self.add_one(place, rows, trace, places) {
+                    break;
+                }
+            }
+        } else {
+            let at_once = JUDGED_AT_ONCE.max(self.question.request.limit);
+            for group in groups.chunks(at_once) {
+                if !self.add_judged(place, rows, group)? {
+                    break;
+                }
+            }
+        }
+        self.progress
+            .count_memory(bytes_before, self.top.bytes(), self.question.budget)
+            .map_err(UnitError::Query)?;
+        if let Some(start) = self.top.start_unix_nanos_min() {
+            self.progress.raise_start(start);
+        }
+        Ok(())
+    }
+
+    /// False: neither this trace nor a later one has a place.
+    fn add_one(
+        &mut self,
+        place: usize,
+        rows: &[u32],
+        trace: TraceRef,
+        places: Range<usize>,
+    ) -> bool {
+        if !self.top.admits(Rank::of(&trace)) {
+            self.top.set_cut();
+            return false;
+        }
+        let rows = match trace.is_whole {
+            true => ranges::of_rows(&rows[places]),
+            false => Vec::new(),
+        };
+        self.top.add(Candidate { trace, unit: place as u32, rows })
+    }
+
+    /// The same where traces that are not whole here must be put together first.
+    fn add_judged(
+        &mut self,
+        place: usize,
+        rows: &[u32],
+        groups: &[RowsOfTrace],
+    ) -> Result<bool, UnitError> {
+        let mut unknown: Vec<TraceRef> = Vec::new();
+        for (trace, _) in groups {
+            if !trace.is_whole
+                && self.top.admits(Rank::of(trace))
+                && self.progress.verdict(&trace.key()).is_none()
+                && unknown.last().is_none_or(|last| last.key() != trace.key())
+            {
+                unknown.push(*trace);
+            }
+        }
+        let skipped = &mut self.accounting.skipped;
+        let verdicts =
+            self.standing.judge(&unknown, &self.meter, skipped).map_err(UnitError::Query)?;
+        self.progress.set_verdicts(verdicts);
+        for (trace, places) in groups {
+            let is_found = trace.is_whole || self.progress.verdict(&trace.key()) == Some(true);
+            if is_found && !self.add_one(place, rows, *trace, places.clone()) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// The rows that fulfil the conditions about their traces, and all rows of traces that are not
+    /// whole here.
+    fn fulfilling(
+        &mut self,
+        open: &OpenUnit<'_>,
+        rows: Vec<u32>,
+        source: &mut SourceState,
+    ) -> Result<Vec<u32>, UnitError> {
+        let groups = self.wanted(open, &rows)?;
+        let (whole, others): (Vec<_>, Vec<_>) =
+            groups.into_iter().partition(|(trace, _)| trace.is_whole);
+        let mut found: Vec<u32> =
+            others.into_iter().flat_map(|(_, places)| rows[places].iter().copied()).collect();
+        if !whole.is_empty() {
+            self.question.check()?;
+            found.extend(self.fulfilling_whole(open, &rows, &whole, source)?);
+            found.sort_unstable();
+        }
+        Ok(found)
+    }
+
+    fn fulfilling_whole(
+        &mut self,
+        open: &OpenUnit<'_>,
+        rows: &[u32],
+        groups: &[RowsOfTrace],
+        source: &mut SourceState,
+    ) -> Result<Vec<u32>, UnitError> {
+        let conditions = || {
+            let conditions = self.question.filter.conditions().iter();
+            conditions.filter(|condition| condition.needs() != TraceNeeds::Nothing)
+        };
+        let needs = self.question.filter.needs();
+        let mut alive = Vec::new();
+        let mut read = Vec::new();
+        for (trace, places) in groups {
+            for row in &rows[places.clone()] {
+                ranges::push(&mut alive, *row..row + 1);
+            }
+            if needs >= TraceNeeds::Parents
+                && let Some(rows) = open.rows_of(trace)
+            {
+                ranges::push(&mut read, rows);
+            }
+        }
+        if needs < TraceNeeds::Parents {
+            read.clone_from(&alive);
+        }
+        let mut columns =
+            conditions().fold(Columns::default(), |all, one| all.union(&one.trace_columns()));
+        if needs == TraceNeeds::Structure {
+            columns = columns.with(Field::Depth).with(Field::ParentSpanId);
+        }
+        let batch = open.read(&read, &columns, &self.meter)?;
+        let context = WholeTraces::of(open, &batch, rows, groups, needs);
+        let mut set = ranges::in_batch(&alive, &batch);
+        for condition in conditions() {
+            set = condition.evaluate(&set, &batch, source, Some(&context.context())).yes;
+        }
+        Ok(ranges::rows(&ranges::of_set(&set, &batch)))
+    }
+}
+
+/// What is known of the whole traces of a batch.
+struct WholeTraces<'a> {
+    trace_of_row: Vec<u32>,
+    facts: Vec<TraceFacts<'a>>,
+    structure: Option<Vec<Structure>>,
+}
+
+impl<'a> WholeTraces<'a> {
+    /// `groups`: all traces of the batch, in the order of their rows. If more than facts is needed the
+    /// batch holds all of their rows.
+    fn of(
+        open: &'a OpenUnit<'_>,
+        batch: &Batch,
+        rows: &[u32],
+        groups: &[RowsOfTrace],
+        needs: TraceNeeds,
+    ) -> Self {
+        let mut trace_of_row = vec![0; batch.n_rows as usize];
+        let mut facts = Vec::with_capacity(groups.len());
+        let mut structure = (needs == TraceNeeds::Structure)
+            .then(|| vec![Structure::default(); batch.n_rows as usize]);
+        let mut places = ranges::Places::new(batch);
+        for ((trace, of_trace), number) in groups.iter().zip(0..) {
+            let root = open.summary(trace).and_then(|summary| summary.root);
+            facts.push(TraceFacts {
+                root_name: root.map(|root| root.name),
+                root_service: root.and_then(|root| root.service),
+                duration_nanos: trace.end_unix_nanos.wrapping_sub(trace.start_unix_nanos),
+            });
+            if needs < TraceNeeds::Parents {
+                let held = rows[of_trace.clone()].iter().filter_map(|row| places.find(*row));
+                held.for_each(|row| trace_of_row[row as usize] = number);
+                continue;
+            }
+            let Some(all) = open.rows_of(trace) else { continue };
+            let Some(first) = places.find(all.start) else { continue };
+            let held = first..first + (all.end - all.start);
+            held.clone().for_each(|row| trace_of_row[row as usize] = number);
+            if let Some(structure) = &mut structure {
+                fill_structure(batch, held, structure);
+            }
+        }
+        Self { trace_of_row, facts, structure }
+    }
+
+    fn context(&self) -> TraceContext<'_> {
+        TraceContext {
+            trace_of_row: &self.trace_of_row,
+            facts: &self.facts,
+            structure: self.structure.as_deref(),
+        }
+    }
+}
+
+/// Of the rows of one trace, in pre-order, which stand in a batch beside each other.
+pub(super) fn fill_structure(batch: &Batch, rows: Range<u32>, structure: &mut [Structure]) {
+    let Some(depths) = &batch.depth else { return };
+    let places = rows.start as usize..rows.end as usize;
+    let names_parent =
+        |row: usize| batch.chunk.parent_span_id((places.start + row) as u32).is_some();
+    let found = structure_of(&depths[places.clone()], names_parent);
+    for (structure, found) in structure[places].iter_mut().zip(found) {
+        *structure = found.into();
+    }
+}
+
+/// Why a unit was not read to its end.
+enum UnitError {
+    Read(FindError),
+    Query(QueryError),
+}
+
+impl From<FindError> for UnitError {
+    fn from(error: FindError) -> Self {
+        Self::Read(error)
+    }
+}
+
+impl From<QueryError> for UnitError {
+    fn from(error: QueryError) -> Self {
+        Self::Query(error)
+    }
+}

@@ -1,0 +1,137 @@
+//! What all threads of one search share: the question, and how far it has come.
+//!
+//! In: a request, compiled, and the units of a snapshot. Out: the next unit, whether time is left,
+//! and from which start on a trace still has a place in the answer.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use suyuan_store::{Snapshot, SplitSet, TraceKey, TraceRef, Unit};
+
+use super::shown::Shown;
+use super::{Budget, QueryError, SearchRequest};
+use crate::filter::Filter;
+
+/// Never changes while it is answered.
+pub(super) struct Question<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) split: &'a Arc<SplitSet>,
+    /// That which may hold the newest trace first.
+    pub(super) units: &'a [Unit],
+    pub(super) filter: &'a Filter,
+    pub(super) shown: &'a Shown,
+    pub(super) request: &'a SearchRequest,
+    pub(super) budget: &'a Budget,
+    pub(super) started_at: Instant,
+}
+
+/// How far the threads of one round have come.
+pub(super) struct Progress {
+    next_unit: AtomicUsize,
+    /// No trace that starts earlier has a place any more.
+    start_unix_nanos_min: AtomicI64,
+    memory_bytes: AtomicUsize,
+    /// One thread has failed: the others need not go on.
+    is_ended: AtomicBool,
+    /// Of traces that had to be put together to be judged, whether they have a row that fulfils the
+    /// filter: so each is put together once.
+    judged: Mutex<HashMap<TraceKey, bool>>,
+}
+
+impl Question<'_> {
+    pub(super) fn check(&self) -> Result<(), QueryError> {
+        self.budget.check(self.started_at)
+    }
+
+    /// Whether a trace lies in the range and lasts as long as it shall. One that ends before it
+    /// starts has one moment: its start.
+    pub(super) fn wants(&self, trace: &TraceRef) -> bool {
+        let (start, end) = (trace.start_unix_nanos, trace.end_unix_nanos);
+        let duration_nanos = i128::from(end) - i128::from(start);
+        let request = self.request;
+        request.range.is_none_or(|range| {
+            start <= range.max_unix_nanos && end.max(start) >= range.min_unix_nanos
+        }) && request.duration_nanos_min.is_none_or(|min| duration_nanos >= i128::from(min))
+            && request.duration_nanos_max.is_none_or(|max| duration_nanos <= i128::from(max))
+    }
+}
+
+impl Progress {
+    pub(super) fn new() -> Self {
+        Self {
+            next_unit: AtomicUsize::new(0),
+            start_unix_nanos_min: AtomicI64::new(i64::MIN),
+            memory_bytes: AtomicUsize::new(0),
+            is_ended: AtomicBool::new(false),
+            judged: Mutex::default(),
+        }
+    }
+
+    /// The place of the next unit that nobody has taken.
+    pub(super) fn next_unit(&self) -> usize {
+        self.next_unit.fetch_add(1, Relaxed)
+    }
+
+    /// Any thread may know fewer traces than all together do, so each raises it and reads it.
+    pub(super) fn start_unix_nanos_min(&self) -> i64 {
+        self.start_unix_nanos_min.load(Relaxed)
+    }
+
+    pub(super) fn raise_start(&self, start_unix_nanos: i64) {
+        self.start_unix_nanos_min.fetch_max(start_unix_nanos, Relaxed);
+    }
+
+    /// What one thread's share has grown or shrunk by; an error if all shares are too much.
+    pub(super) fn count_memory(
+        &self,
+        before: usize,
+        now: usize,
+        budget: &Budget,
+    ) -> Result<(), QueryError> {
+        let all = self.memory_bytes.fetch_add(now.wrapping_sub(before), Relaxed);
+        if all.wrapping_add(now.wrapping_sub(before)) > budget.memory_bytes {
+            return Err(QueryError::TooMuchMemory { bytes: budget.memory_bytes });
+        }
+        Ok(())
+    }
+
+    pub(super) fn end(&self) {
+        self.is_ended.store(true, Relaxed);
+    }
+
+    pub(super) fn is_ended(&self) -> bool {
+        self.is_ended.load(Relaxed)
+    }
+
+    pub(super) fn verdict(&self, trace: &TraceKey) -> Option<bool> {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner).get(trace).copied()
+    }
+
+    pub(super) fn set_verdicts(&self, verdicts: impl IntoIterator<Item = (TraceKey, bool)>) {
+        self.judged.lock().unwrap_or_else(PoisonError::into_inner).extend(verdicts);
+    }
+}
+
+/// Runs the same work on some threads, the caller's among them, and gathers what they made. A panic
+/// on one of them is an error.
+pub(super) fn on_threads<T: Send>(
+    n_threads: usize,
+    work: impl Fn() -> Result<T, QueryError> + Sync,
+) -> Result<Vec<T>, QueryError> {
+    if n_threads <= 1 {
+        return Ok(vec![work()?]);
+    }
+    std::thread::scope(|scope| {
+        let spawn =
+            || std::thread::Builder::new().name("query".to_owned()).spawn_scoped(scope, &work);
+        // Where the system gives no thread, the caller's does the work alone.
+        let threads: Vec<_> = (1..n_threads).map_while(|_| spawn().ok()).collect();
+        let mut results = vec![work()];
+        for thread in threads {
+            results.push(thread.join().unwrap_or(Err(QueryError::Panicked)));
+        }
+        results.into_iter().collect()
+    })
+}

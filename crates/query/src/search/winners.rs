@@ -1,0 +1,273 @@
+//! What an answer shows of traces that lie whole in blocks.
+//!
+//! In: those that have a place in the answer, with their rows that fulfil the filter. Out: the same
+//! as answers have them. Each unit is opened once, each of its pages read once for all its traces:
+//! first what services there are, then the spans that are shown.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use suyuan_model::{Batch, Columns, Field};
+use suyuan_objects::ReadMeter;
+use suyuan_store::{FindError, OpenUnit, Skipped, TraceRef};
+
+use super::candidates::fill_structure;
+use super::question::{Question, on_threads};
+use super::ranges;
+use super::standing::add_skipped;
+use super::top::Candidate;
+use super::{Accounting, FoundSpan, FoundTrace, QueryError, STATUS_ERROR, ServiceStats};
+use crate::filter::{Structure, TraceNeeds};
+
+/// Traces of one unit that are worth a second thread.
+const TRACES_PER_THREAD_MIN: usize = 64;
+
+/// The traces of a unit.
+struct OfUnit {
+    unit: u32,
+    /// By their rows.
+    traces: Vec<Candidate>,
+}
+
+/// In no order. What was read is added to the accounting.
+pub(super) fn found(
+    question: &Question<'_>,
+    winners: Vec<Candidate>,
+    accounting: &mut Accounting,
+) -> Result<Vec<FoundTrace>, QueryError> {
+    let n_winners = winners.len();
+    let units = by_unit(winners);
+    let next = AtomicUsize::new(0);
+    let n_threads = (n_winners / TRACES_PER_THREAD_MIN).clamp(1, question.budget.threads.max(1));
+    let parts = on_threads(n_threads.min(units.len()), || {
+        let meter = ReadMeter::default();
+        let (mut found, mut skipped) = (Vec::new(), Vec::new());
+        while let Some(of_unit) = units.get(next.fetch_add(1, Relaxed)) {
+            question.check()?;
+            match found_in_unit(question, of_unit, &meter) {
+                Ok(traces) => found.extend(traces),
+                Err(FindError::Block(error)) => add_skipped(&mut skipped, error.into()),
+                Err(error) => return Err(QueryError::Read(error)),
+            }
+        }
+        Ok((found, skipped, meter))
+    })?;
+    let mut all = Vec::with_capacity(n_winners);
+    for (found, skipped, meter) in parts {
+        all.extend(found);
+        skipped.into_iter().for_each(|one: Skipped| add_skipped(&mut accounting.skipped, one));
+        accounting.bytes_read += meter.bytes();
+        accounting.requests += meter.requests();
+    }
+    Ok(all)
+}
+
+fn by_unit(mut winners: Vec<Candidate>) -> Vec<OfUnit> {
+    let first_row = |candidate: &Candidate| candidate.rows.first().map_or(0, |rows| rows.start);
+    winners.sort_unstable_by_key(|candidate| (candidate.unit, first_row(candidate)));
+    let mut units: Vec<OfUnit> = Vec::new();
+    for candidate in winners {
+        match units.last_mut() {
+            Some(last) if last.unit == candidate.unit => last.traces.push(candidate),
+            _ => units.push(OfUnit { unit: candidate.unit, traces: vec![candidate] }),
+        }
+    }
+    units
+}
+
+fn found_in_unit(
+    question: &Question<'_>,
+    of_unit: &OfUnit,
+    meter: &ReadMeter,
+) -> Result<Vec<FoundTrace>, FindError> {
+    let open = question.units[of_unit.unit as usize].open(meter)?;
+    // What is known of traces is loaded when a row of theirs is looked up.
+    if let Some(rows) = of_unit.traces.first().and_then(|trace| trace.rows.first()) {
+        open.traces_of(&[rows.start], meter)?;
+    }
+    let services = services(&open, &of_unit.traces, meter)?;
+    let spans = spans(question, &open, &of_unit.traces, meter)?;
+    let parts = of_unit.traces.iter().zip(services.into_iter().zip(spans));
+    Ok(parts
+        .map(|(candidate, (services, spans))| trace(&open, candidate, services, spans))
+        .collect())
+}
+
+fn trace(
+    open: &OpenUnit<'_>,
+    candidate: &Candidate,
+    services: Vec<ServiceStats>,
+    spans: Vec<FoundSpan>,
+) -> FoundTrace {
+    let root = open.summary(&candidate.trace).and_then(|summary| summary.root);
+    FoundTrace {
+        id: candidate.trace.id,
+        root_service: root.and_then(|root| root.service).map(Arc::from),
+        root_name: root.map(|root| root.name.into()),
+        start_unix_nanos: candidate.trace.start_unix_nanos,
+        end_unix_nanos: candidate.trace.end_unix_nanos,
+        n_matched: ranges::n_rows(&candidate.rows).into(),
+        spans,
+        services,
+    }
+}
+
+/// Of each trace, all its spans by service.
+fn services(
+    open: &OpenUnit<'_>,
+    traces: &[Candidate],
+    meter: &ReadMeter,
+) -> Result<Vec<Vec<ServiceStats>>, FindError> {
+    let columns = Columns::default().with(Field::Resource).with(Field::StatusCode);
+    let rows = all_rows(open, traces.iter().map(|candidate| &candidate.trace));
+    let batch = open.read(&rows, &columns, meter)?;
+    let chunk = &batch.chunk;
+    let mut places = ranges::Places::new(&batch);
+    // Of a resource, once it was met.
+    let mut names: Vec<Option<Arc<str>>> = Vec::new();
+    let mut services = Vec::with_capacity(traces.len());
+    for candidate in traces {
+        let mut of_trace: BTreeMap<Arc<str>, (u32, u32)> = BTreeMap::new();
+        let mut last: Option<u32> = None;
+        let (mut n_spans, mut n_errors) = (0, 0);
+        for row in open.rows_of(&candidate.trace).into_iter().flatten() {
+            let Some(place) = places.find(row) else { continue };
+            let resource = chunk.resource.value(place as usize);
+            if last != Some(resource) {
+                add_service(&mut of_trace, last, &names, n_spans, n_errors);
+                note_service(&mut names, resource, &batch);
+                (last, n_spans, n_errors) = (Some(resource), 0, 0);
+            }
+            n_spans += 1;
+            n_errors += u32::from(chunk.status_code.value(place as usize) == STATUS_ERROR);
+        }
+        add_service(&mut of_trace, last, &names, n_spans, n_errors);
+        let stats = of_trace.into_iter().map(|(service, (n_spans, n_errors))| ServiceStats {
+            service,
+            n_spans,
+            n_errors,
+        });
+        services.push(stats.collect());
+    }
+    Ok(services)
+}
+
+fn note_service(names: &mut Vec<Option<Arc<str>>>, resource: u32, batch: &Batch) {
+    let place = resource as usize;
+    if names.len() <= place {
+        names.resize(place + 1, None);
+    }
+    let name = || batch.chunk.resources.service_name(resource).unwrap_or_default().into();
+    names[place].get_or_insert_with(name);
+}
+
+fn add_service(
+    services: &mut BTreeMap<Arc<str>, (u32, u32)>,
+    resource: Option<u32>,
+    names: &[Option<Arc<str>>],
+    n_spans: u32,
+    n_errors: u32,
+) {
+    let Some(name) = resource.and_then(|resource| names[resource as usize].clone()) else { return };
+    let counts = services.entry(name).or_default();
+    counts.0 += n_spans;
+    counts.1 += n_errors;
+}
+
+/// Of each trace, the spans that are shown.
+fn spans(
+    question: &Question<'_>,
+    open: &OpenUnit<'_>,
+    traces: &[Candidate],
+    meter: &ReadMeter,
+) -> Result<Vec<Vec<FoundSpan>>, FindError> {
+    let chosen = chosen_rows(question.request.spans_per_set, open, traces, meter)?;
+    let shown = question.shown;
+    let mut columns = shown.columns().clone();
+    let mut read = Vec::new();
+    if shown.needs() >= TraceNeeds::Parents {
+        let with_rows = traces.iter().zip(&chosen).filter(|(_, rows)| !rows.is_empty());
+        read = all_rows(open, with_rows.map(|(candidate, _)| &candidate.trace));
+    } else {
+        let mut rows: Vec<u32> = chosen.iter().flatten().copied().collect();
+        rows.sort_unstable();
+        rows.iter().for_each(|row| ranges::push(&mut read, *row..row + 1));
+    }
+    if shown.needs() == TraceNeeds::Structure {
+        columns = columns.with(Field::Depth).with(Field::ParentSpanId);
+    }
+    let batch = open.read(&read, &columns, meter)?;
+    let mut structure = Vec::new();
+    let mut places = ranges::Places::new(&batch);
+    let mut all = Vec::with_capacity(traces.len());
+    for (candidate, rows) in traces.iter().zip(chosen) {
+        if shown.needs() == TraceNeeds::Structure {
+            structure.resize(batch.n_rows as usize, Structure::default());
+            if let Some(rows) = open.rows_of(&candidate.trace)
+                && let Some(first) = places.find(rows.start)
+            {
+                let held = first..first + (rows.end - rows.start);
+                fill_structure(&batch, held, &mut structure);
+            }
+        }
+        let mut span = |row: u32| {
+            let place = places.find(row)?;
+            Some(shown.span(&batch, place, structure.get(place as usize)))
+        };
+        all.push(rows.into_iter().filter_map(&mut span).collect());
+    }
+    Ok(all)
+}
+
+/// Of each trace the first rows that fulfil the filter, by (start, id, kind) of their spans.
+fn chosen_rows(
+    n_spans_max: usize,
+    open: &OpenUnit<'_>,
+    traces: &[Candidate],
+    meter: &ReadMeter,
+) -> Result<Vec<Vec<u32>>, FindError> {
+    let has_choice = |candidate: &&Candidate| ranges::n_rows(&candidate.rows) > 1;
+    let mut read = Vec::new();
+    for range in traces.iter().filter(has_choice).flat_map(|candidate| &candidate.rows) {
+        ranges::push(&mut read, range.clone());
+    }
+    if read.is_empty() || n_spans_max == 0 {
+        let rows = |candidate: &Candidate| match n_spans_max {
+            0 => Vec::new(),
+            _ => ranges::rows(&candidate.rows),
+        };
+        return Ok(traces.iter().map(rows).collect());
+    }
+    let columns = Columns::default().with(Field::Start).with(Field::SpanId).with(Field::Kind);
+    let batch = open.read(&read, &columns, meter)?;
+    let chunk = &batch.chunk;
+    let mut places = ranges::Places::new(&batch);
+    let mut chosen = Vec::with_capacity(traces.len());
+    for candidate in traces {
+        let mut rows = ranges::rows(&candidate.rows);
+        if rows.len() > 1 {
+            rows.sort_by_cached_key(|row| {
+                let place = places.find(*row).map_or(0, |place| place as usize);
+                let start = chunk.start_unix_nanos.value(place);
+                (start, chunk.span_id.value(place), chunk.kind.value(place))
+            });
+            rows.truncate(n_spans_max);
+        }
+        chosen.push(rows);
+    }
+    Ok(chosen)
+}
+
+/// All rows of traces, which stand in the order of their rows.
+fn all_rows<'a>(
+    open: &OpenUnit<'_>,
+    traces: impl Iterator<Item = &'a TraceRef>,
+) -> Vec<Range<u32>> {
+    let mut rows = Vec::new();
+    for range in traces.filter_map(|trace| open.rows_of(trace)) {
+        ranges::push(&mut rows, range);
+    }
+    rows
+}
