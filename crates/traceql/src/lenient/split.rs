@@ -15,7 +15,7 @@ pub(super) fn tree(
     text: &str,
     conditions: &mut Vec<FieldExpr>,
 ) -> Result<Option<Node>, LenientError> {
-    let mut splitter = Splitter { text, at: 0, conditions };
+    let mut splitter = Splitter { text, at: 0, n_open: 0, in_stages: u32::MAX, conditions };
     let mut alternatives: Option<Vec<Node>> = None;
     while splitter.find_spanset() {
         let Some(node) = splitter.joined(0)? else { return Ok(None) };
@@ -29,6 +29,10 @@ struct Splitter<'a> {
     text: &'a str,
     /// A place between two characters.
     at: usize,
+    /// Parentheses around spansets.
+    n_open: u32,
+    /// Within how many of them later stages follow, which are not looked at; the least such number.
+    in_stages: u32,
     conditions: &'a mut Vec<FieldExpr>,
 }
 
@@ -43,25 +47,22 @@ impl Splitter<'_> {
 
     /// Steps behind the next opening brace; false: there is none before the pipeline's next stage.
     fn find_spanset(&mut self) -> bool {
-        let mut n_open = 0_u32;
-        // Within how many parentheses stages follow, which are not looked at.
-        let mut in_stages = u32::MAX;
         while let Some(byte) = self.rest().first() {
             match byte {
-                b'{' if n_open < in_stages => {
+                b'{' if self.n_open < self.in_stages => {
                     self.at += 1;
                     return true;
                 }
-                b'(' => n_open += 1,
+                b'(' => self.n_open += 1,
                 b')' => {
-                    n_open = n_open.saturating_sub(1);
-                    if n_open < in_stages {
-                        in_stages = u32::MAX;
+                    self.n_open = self.n_open.saturating_sub(1);
+                    if self.n_open < self.in_stages {
+                        self.in_stages = u32::MAX;
                     }
                 }
                 b'|' if self.starts_with("||") => self.at += 1,
-                b'|' if n_open == 0 => return false,
-                b'|' => in_stages = in_stages.min(n_open),
+                b'|' if self.n_open == 0 => return false,
+                b'|' => self.in_stages = self.in_stages.min(self.n_open),
                 _ => {}
             }
             self.step();
