@@ -25,7 +25,7 @@ pub(crate) async fn flush(
     query: Result<QueryPairs, QueryRejection>,
 ) -> Result<Json<Value>, ApiError> {
     let compact = wants_compaction(&pairs(query)?)?;
-    check_ready(&state)?;
+    state.check_complete()?;
     let store = state.store.clone();
     // The wait is as long as writing a block is, which may be longer than a question may take.
     let work = spawn_blocking(move || {
@@ -69,7 +69,7 @@ pub(crate) async fn erase(
 ) -> Result<Json<Value>, ApiError> {
     let trace = what_to_erase(&pairs(query)?)?;
     let tenant = one_tenant(&state, &headers)?;
-    check_ready(&state)?;
+    state.check_complete()?;
     let (store, name) = (state.store.clone(), tenant.to_string());
     let work = spawn_blocking(move || store.erase(&tenant, trace));
     let erased = work.await.map_err(|_| ApiError::Internal)??;
@@ -89,14 +89,6 @@ pub(crate) async fn erase(
 fn pairs(query: Result<QueryPairs, QueryRejection>) -> Result<Vec<(String, String)>, ApiError> {
     let Query(pairs) = query.map_err(|rejection| ApiError::QueryString(rejection.body_text()))?;
     Ok(pairs)
-}
-
-/// Before the log has been read there is nothing to cut.
-fn check_ready(state: &ApiState) -> Result<(), ApiError> {
-    match state.readiness.incomplete_because() {
-        Some(reason) => Err(ApiError::NotReady(reason.to_string())),
-        None => Ok(()),
-    }
 }
 
 /// A parameter that is misspelt must not look as if it were obeyed.

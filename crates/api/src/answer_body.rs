@@ -1,6 +1,6 @@
 //! An answer on its way out.
 //!
-//! In: the pieces of a trace. Out: frames of a response body. Each piece is encoded and compressed
+//! In: the pieces of an answer. Out: frames of a response body. Each piece is encoded and compressed
 //! on a thread for blocking work, at most two ahead of what the connection has taken: a slow
 //! reader holds memory for that and no thread. One that reads nothing for too long is given up,
 //! and its connection breaks off: it must not take what it has for the whole.
@@ -10,17 +10,61 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use axum::body;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use http_body::{Body, Frame};
-use suyuan_wire::answer::Pieces;
+use suyuan_wire::answer::{Encoding, Pieces};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{JoinHandle, spawn_blocking};
 use tokio::time::timeout;
 
 use crate::compression::{Compression, Compressor};
+use crate::error::ApiError;
+use crate::state::ApiState;
 
 /// An answer below this is not worth compressing.
 const COMPRESSED_BYTES_MIN: usize = 1_024;
+
+/// An answer that is encoded as far as it was asked for.
+pub(crate) trait Encode: Send {
+    /// CPU work of about a millisecond; `None`: that was all.
+    fn next_piece(&mut self) -> Option<Vec<u8>>;
+
+    /// Whether the last piece has been handed out.
+    fn is_done(&self) -> bool;
+}
+
+impl Encode for Pieces {
+    fn next_piece(&mut self) -> Option<Vec<u8>> {
+        self.next()
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_done()
+    }
+}
+
+/// An answer that is one piece.
+pub(crate) struct Whole(Option<Vec<u8>>);
+
+impl Whole {
+    pub(crate) fn new(bytes: Vec<u8>) -> Self {
+        Self(Some(bytes))
+    }
+}
+
+impl Encode for Whole {
+    fn next_piece(&mut self) -> Option<Vec<u8>> {
+        self.0.take()
+    }
+
+    fn is_done(&self) -> bool {
+        self.0.is_none()
+    }
+}
 
 /// An answer whose first piece is encoded.
 pub(crate) enum Begun {
@@ -38,13 +82,13 @@ pub(crate) enum Begun {
 
 /// What is left of an answer.
 pub(crate) struct Rest {
-    pieces: Pieces,
+    pieces: Box<dyn Encode>,
     compressor: Compressor,
 }
 
 /// Encodes as far as the first piece: CPU work.
-pub(crate) fn begin(mut pieces: Pieces, wanted: Compression) -> io::Result<Begun> {
-    let first = pieces.next().unwrap_or_default();
+pub(crate) fn begin(mut pieces: Box<dyn Encode>, wanted: Compression) -> io::Result<Begun> {
+    let first = pieces.next_piece().unwrap_or_default();
     let is_small = pieces.is_done() && first.len() < COMPRESSED_BYTES_MIN;
     let compression = if is_small { Compression::None } else { wanted };
     let mut compressor = Compressor::new(compression)?;
@@ -61,7 +105,7 @@ impl Rest {
     /// The next bytes, and what is left then; `None`: those were the last.
     fn step(mut self: Box<Self>) -> io::Result<(Vec<u8>, Option<Box<Self>>)> {
         loop {
-            let Some(piece) = self.pieces.next() else {
+            let Some(piece) = self.pieces.next_piece() else {
                 return Ok((self.compressor.finish()?, None));
             };
             let mut bytes = self.compressor.push(piece)?;
@@ -79,6 +123,41 @@ impl Rest {
 enum Part {
     More(Vec<u8>),
     Last(Vec<u8>),
+}
+
+/// Which encoding a client wants: by substring, in Tempo's order; whatever else is asked for is
+/// answered in JSON.
+pub(crate) fn encoding_for(headers: &HeaderMap) -> Encoding {
+    let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let accept = values.collect::<Vec<_>>().join(",");
+    if accept.contains("application/protobuf") { Encoding::Protobuf } else { Encoding::Json }
+}
+
+/// The answer that has begun, as a response.
+pub(crate) fn with_body(
+    begun: Begun,
+    encoding: Encoding,
+    state: &ApiState,
+) -> Result<Response, ApiError> {
+    let (body, compression) = match begun {
+        Begun::Whole { bytes, compression } => (body::Body::from(bytes), compression),
+        Begun::Partly { first, rest, compression } => {
+            let streams = state.streams.clone();
+            let permit = streams.try_acquire_owned().map_err(|_| ApiError::TooManyStreams)?;
+            let stall_timeout = state.options.request_timeout;
+            let streamed = StreamedBody::spawn(first, rest, stall_timeout, permit);
+            (body::Body::new(streamed), compression)
+        }
+    };
+    let content_type = match encoding {
+        Encoding::Protobuf => "application/protobuf",
+        Encoding::Json => "application/json",
+    };
+    let mut response = ([(CONTENT_TYPE, content_type)], body).into_response();
+    if let Some(content_encoding) = compression.content_encoding() {
+        response.headers_mut().insert(CONTENT_ENCODING, content_encoding);
+    }
+    Ok(response)
 }
 
 /// See the module.

@@ -1,11 +1,17 @@
-//! Why a question has no answer, and how that is said: a status code and a line of plain text.
+//! Why a question has no answer, and how that is said: a status code and plain text, a line or,
+//! for a query, its place below.
 
 use axum::response::{IntoResponse, Response};
 use http::header::{CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
-use http::{HeaderValue, StatusCode};
+use http::{HeaderName, HeaderValue, StatusCode};
 use suyuan_ids::IdError;
 use suyuan_model::TenantError;
+use suyuan_query::search::QueryError;
 use suyuan_store::{CompactError, EraseError, FindError, FlushError};
+use suyuan_traceql::lenient::LenientError;
+use suyuan_traceql::{NotExecuted, TEXT_BYTES_MAX};
+
+use crate::legacy_tags::TagsError;
 
 /// How long a client should wait for a server that is replaying its log, or busy.
 const RETRY_AFTER_S: HeaderValue = HeaderValue::from_static("1");
@@ -18,14 +24,61 @@ pub(crate) enum ApiError {
     Path(String),
     #[error("query string is not valid: {0}")]
     QueryString(String),
-    #[error("parameter `{name}` is not a time: give seconds or nanoseconds since 1970 as a number")]
+    #[error(
+        "parameter `{name}` is not a time: give seconds or nanoseconds since 1970 as a number, or \
+         a date such as 2026-11-22T22:30:00Z"
+    )]
     NotATime { name: &'static str },
+    #[error(
+        "parameter `{name}` is `{value}`, which is not a duration: write one such as 250ms, 1.5s or 1h30m"
+    )]
+    NotADuration { name: &'static str, value: String },
+    #[error("parameter `{name}` is `{value}`, which is not a whole number")]
+    NotACount { name: &'static str, value: String },
+    #[error("parameter `{name}` is {count}, at most {max} is allowed")]
+    AboveMost { name: &'static str, count: u32, max: u32 },
+    #[error("parameter `{name}` is `{value}`: write a number of levels, or -1 for all")]
+    NotADepth { name: &'static str, value: String },
+    #[error("parameter `{name}` must be true or false")]
+    NotASwitch { name: &'static str },
+    #[error("only one of start and end is given: give both, or neither to search any time")]
+    HalfARange,
+    #[error("maxDuration must not be less than minDuration")]
+    DurationsReversed,
+    #[error("give either `q` or `tags`, not both")]
+    QueryAndTags,
+    #[error("the query has {n_bytes} bytes, at most {TEXT_BYTES_MAX} are allowed")]
+    QueryTooLong { n_bytes: usize },
+    #[error("{error}\n{drawing}")]
+    TraceQl { error: suyuan_traceql::Error, drawing: String },
+    #[error("{error}: this version searches by one filter of spans, {{ ... }}\n{drawing}")]
+    NotExecuted { error: NotExecuted, drawing: String },
+    #[error(transparent)]
+    Tags(#[from] TagsError),
+    #[error("parameter `q`: {0}")]
+    Lenient(#[from] LenientError),
+    #[error("parameter `q` of a trace is one filter of spans, {{ ... }}, and no more")]
+    NotOneFilter,
+    #[error(
+        "parameter `scope` is `{scope}`: use one of resource, span, event, link, instrumentation, intrinsic, none"
+    )]
+    Scope { scope: String },
+    #[error(
+        "`{name}` is no tag: {error}; write one such as span.http.method, resource.service.name or status"
+    )]
+    TagName { name: String, error: suyuan_traceql::Error },
+    #[error("the path ends in /api/v2/search/tag/{{tag}}/values, with the name of a tag in it")]
+    NoTag,
+    #[error("{n_waiting} questions wait already: try again")]
+    Busy { n_waiting: usize },
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error("an answer cannot be compressed: {0}")]
+    Compression(#[from] std::io::Error),
     #[error("end must be after start")]
     EndBeforeStart,
     #[error("parameter `mode` must be one of: all, ingesters, blocks, external")]
     Mode,
-    #[error("parameter `q` is not supported here yet: ask for the whole trace without it")]
-    FilterUnsupported,
     #[error("no org id")]
     NoTenant,
     #[error("org id: {0}")]
@@ -67,12 +120,35 @@ impl ApiError {
             Self::NotReady(_) | Self::Flush(_) | Self::Compact(_) | Self::Erase(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
-            Self::TooManyStreams => StatusCode::TOO_MANY_REQUESTS,
-            Self::TimedOut { .. } => StatusCode::GATEWAY_TIMEOUT,
-            Self::Find(_) | Self::Incomplete(_) | Self::Internal => {
-                StatusCode::INTERNAL_SERVER_ERROR
+            Self::TooManyStreams | Self::Busy { .. } => StatusCode::TOO_MANY_REQUESTS,
+            Self::TimedOut { .. } | Self::Query(QueryError::TimedOut { .. }) => {
+                StatusCode::GATEWAY_TIMEOUT
             }
+            // What can be mended by asking for less is the client's.
+            Self::Query(QueryError::TooMuchMemory { .. } | QueryError::Filter(_)) => {
+                StatusCode::BAD_REQUEST
+            }
+            Self::Query(_)
+            | Self::Find(_)
+            | Self::Incomplete(_)
+            | Self::Compression(_)
+            | Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             _ => StatusCode::BAD_REQUEST,
+        }
+    }
+}
+
+/// Which kind of query was refused, for programs: `parse`, `validation`, `not-executed`.
+const ERROR_HEADER: HeaderName = HeaderName::from_static("x-suyuan-error");
+
+impl ApiError {
+    /// What programs are told of the error.
+    fn kind(&self) -> Option<&'static str> {
+        match self {
+            Self::TraceQl { error: suyuan_traceql::Error::Parse(_), .. } => Some("parse"),
+            Self::TraceQl { error: suyuan_traceql::Error::Validation(_), .. } => Some("validation"),
+            Self::NotExecuted { .. } => Some("not-executed"),
+            _ => None,
         }
     }
 }
@@ -84,8 +160,11 @@ impl IntoResponse for ApiError {
             tracing::error!(error = %self, "a question was not answered");
         }
         let mut response = plain_text(status, format!("{self}\n"));
-        if let Self::NotReady(_) | Self::TooManyStreams = self {
+        if let Self::NotReady(_) | Self::TooManyStreams | Self::Busy { .. } = self {
             response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_S);
+        }
+        if let Some(kind) = self.kind() {
+            response.headers_mut().insert(ERROR_HEADER, HeaderValue::from_static(kind));
         }
         response
     }

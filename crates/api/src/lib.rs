@@ -6,6 +6,11 @@
 //!
 //! - [`router`]: which path is answered by what.
 //! - [`trace_by_id`]: the two trace endpoints.
+//! - [`search`]: traces that have a span like this; [`legacy_tags`]: as Tempo first asked for them.
+//! - [`tags`]: names and values for editors.
+//! - [`parameters`], [`time_range`]: what stands behind the `?`.
+//! - [`questions`]: how many are answered at a time, and on which threads.
+//! - [`accounting`]: what was done for an answer, in headers.
 //! - [`answer_body`] and [`compression`]: an answer on its way out, encoded when it is asked for.
 //! - [`tenancy`]: whose data a request may see.
 //! - [`admin`]: what operators ask the server to do.
@@ -14,19 +19,27 @@
 //! - [`serve`]: connections, limits, draining.
 
 mod about;
+mod accounting;
 mod admin;
 mod answer_body;
 mod compression;
 mod error;
 mod grpc;
+mod legacy_tags;
 mod metrics;
+mod parameters;
+mod questions;
 mod router;
+mod search;
 mod serve;
 mod state;
+mod tags;
 mod tenancy;
+mod time_range;
 mod trace_by_id;
 
 pub use metrics::Metrics;
+pub use questions::QueryOptions;
 pub use router::router;
 pub use serve::serve;
 pub use state::{ApiState, BuildInfo, Options, Readiness};

@@ -12,7 +12,7 @@ use axum::response::Response;
 use axum::routing::{get, post};
 
 use crate::state::ApiState;
-use crate::{about, admin, grpc, trace_by_id};
+use crate::{about, admin, grpc, search, tags, trace_by_id};
 
 /// The label of requests for paths that do not exist.
 const UNKNOWN_ROUTE: &str = "unknown";
@@ -23,6 +23,12 @@ pub fn router(state: ApiState) -> Router {
         .route("/", get(about::index))
         .route("/api/traces/{id}", get(trace_by_id::v1))
         .route("/api/v2/traces/{id}", get(trace_by_id::v2))
+        .route("/api/search", get(search::search))
+        .route("/api/suyuan/explain", get(search::explain))
+        .route("/api/search/tags", get(tags::names_v1))
+        .route("/api/v2/search/tags", get(tags::names_v2))
+        .route("/api/search/tag/{*tag}", get(tags::values_v1))
+        .route("/api/v2/search/tag/{*tag}", get(tags::values_v2))
         .route("/api/admin/flush", post(admin::flush))
         .route("/api/admin/erase", post(admin::erase))
         .route("/api/echo", get(about::echo))

@@ -3,14 +3,17 @@
 //! In: a store, counters, texts. Out: [`ApiState`], cloned for each request. Nothing here is read
 //! from files or the environment.
 
+use std::io;
 use std::sync::{Arc, PoisonError, RwLock};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use prometheus_client::registry::Registry;
 use suyuan_store::Store;
 use tokio::sync::Semaphore;
 
+use crate::error::ApiError;
 use crate::metrics::Metrics;
+use crate::questions::{QueryOptions, Questions};
 use crate::tenancy::Tenancy;
 
 /// How the API works.
@@ -29,6 +32,8 @@ pub struct Options {
     pub connections_max: usize,
     /// How long answers may still take when the server stops.
     pub drain_timeout: Duration,
+    /// Searches, and questions about tags.
+    pub query: QueryOptions,
 }
 
 impl Default for Options {
@@ -40,6 +45,7 @@ impl Default for Options {
             streams_max: 16,
             connections_max: 4_096,
             drain_timeout: Duration::from_secs(10),
+            query: QueryOptions::default(),
         }
     }
 }
@@ -132,6 +138,7 @@ pub struct ApiState {
     pub(crate) options: Options,
     pub(crate) lookups: Arc<Semaphore>,
     pub(crate) streams: Arc<Semaphore>,
+    pub(crate) questions: Arc<Questions>,
 }
 
 impl ApiState {
@@ -141,6 +148,22 @@ impl ApiState {
         self.readiness.reason().or_else(fenced)
     }
 
+    /// Refuses while a part of what was acknowledged cannot be seen yet.
+    pub(crate) fn check_complete(&self) -> Result<(), ApiError> {
+        match self.readiness.incomplete_because() {
+            Some(reason) => Err(ApiError::NotReady(reason.to_string())),
+            None => Ok(()),
+        }
+    }
+
+    /// Nanoseconds since 1970 by this machine's clock.
+    pub(crate) fn now_unix_nanos(&self) -> i64 {
+        let since_1970 = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        i64::try_from(since_1970.as_nanos()).unwrap_or(i64::MAX)
+    }
+
+    /// Starts the threads that answer questions.
+    ///
     /// `registry`: everything that `/metrics` shows, `metrics` included. `configuration`: what
     /// `/status/config` shows, without secrets.
     pub fn new(
@@ -151,8 +174,9 @@ impl ApiState {
         build: BuildInfo,
         configuration: &str,
         options: Options,
-    ) -> Self {
-        Self {
+    ) -> io::Result<Self> {
+        let questions = Questions::start(options.query, metrics.clone())?;
+        Ok(Self {
             store,
             registry,
             metrics,
@@ -162,6 +186,7 @@ impl ApiState {
             options,
             lookups: Arc::new(Semaphore::new(options.lookups_max)),
             streams: Arc::new(Semaphore::new(options.streams_max)),
-        }
+            questions: Arc::new(questions),
+        })
     }
 }

@@ -68,7 +68,8 @@ impl Server {
             build,
             "[server]\n",
             options,
-        );
+        )
+        .expect("threads");
         let router = router(state.clone());
         Self { router, state, store, objects, readiness, _directory: directory }
     }

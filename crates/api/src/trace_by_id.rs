@@ -2,28 +2,34 @@
 //!
 //! In: an id of up to 32 hexadecimal digits. Out: the whole trace, in protobuf if `Accept` asks
 //! for it and in JSON otherwise. A trace that nobody knows is 404 with an empty body in v1, and an
-//! empty trace in v2. Everything is searched always: `start`, `end` and `mode` are checked and
-//! then change nothing. What was read is said in headers, because bodies are read strictly.
+//! empty trace in v2. With `q` v2 shows the spans that fulfil a filter, and those around them if
+//! wanted. Everything is searched always: `start`, `end` and `mode` are checked and then change
+//! nothing. What was read is said in headers, because bodies are read strictly.
 
-use axum::body::Body;
 use axum::extract::rejection::{PathRejection, QueryRejection};
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
-use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE, VARY};
+use http::header::VARY;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use suyuan_ids::{IdError, TraceId};
 use suyuan_model::Tenant;
 use suyuan_query::Lookup;
-use suyuan_store::{Skipped, Store};
+use suyuan_query::search::{KeepHierarchy, filter_trace};
+use suyuan_store::Store;
+use suyuan_traceql::ast::FieldExpr;
 use suyuan_wire::answer::{Encoding, Shape, pieces};
 use tokio::task::spawn_blocking;
 use tokio::time::timeout;
 
-use crate::answer_body::{self, Begun, StreamedBody};
+use crate::accounting::{INCOMPLETE_HEADER, header_text, missing};
+use crate::answer_body::{self, Begun, encoding_for, with_body};
 use crate::compression::Compression;
 use crate::error::ApiError;
+use crate::parameters::{Parameters, QueryPairs};
+use crate::search::question;
 use crate::state::ApiState;
 use crate::tenancy::tenants;
+use crate::time_range::bounds;
 
 /// How many spans the answer has.
 const SPANS_HEADER: HeaderName = HeaderName::from_static("x-suyuan-spans");
@@ -31,14 +37,6 @@ const SPANS_HEADER: HeaderName = HeaderName::from_static("x-suyuan-spans");
 const SOURCES_HEADER: HeaderName = HeaderName::from_static("x-suyuan-sources");
 /// How many rows were left out because they repeat others.
 const DUPLICATES_HEADER: HeaderName = HeaderName::from_static("x-suyuan-duplicates");
-/// Which blocks could not be read, and why; not there if all could.
-const INCOMPLETE_HEADER: HeaderName = HeaderName::from_static("x-suyuan-incomplete");
-/// Blocks that are named one by one.
-const SKIPPED_NAMED_MAX: usize = 8;
-const INCOMPLETE_BYTES_MAX: usize = 1_024;
-
-type QueryPairs = Query<Vec<(String, String)>>;
-
 pub(crate) async fn v1(
     State(state): State<ApiState>,
     id: Result<Path<String>, PathRejection>,
@@ -65,8 +63,15 @@ struct Question {
     /// `None`: all zero, which is no trace's id.
     id: Option<TraceId>,
     tenants: Vec<Tenant>,
+    narrowing: Option<Narrowing>,
     encoding: Encoding,
     compression: Compression,
+}
+
+/// Which spans of the trace are wanted.
+struct Narrowing {
+    filter: FieldExpr,
+    keep: KeepHierarchy,
 }
 
 impl Question {
@@ -84,60 +89,38 @@ impl Question {
             Err(IdError::Zero) => None,
             Err(error) => return Err(error.into()),
         };
-        let Query(pairs) =
-            query.map_err(|rejection| ApiError::QueryString(rejection.body_text()))?;
-        check_parameters(shape, &pairs)?;
-        if let Some(reason) = state.readiness.incomplete_because() {
-            return Err(ApiError::NotReady(reason.to_string()));
-        }
+        let narrowing = narrowing(shape, &Parameters::new(query)?)?;
+        state.check_complete()?;
         let encoding = encoding_for(headers);
         let compression = Compression::negotiate(headers);
-        Ok(Self { shape, id, tenants, encoding, compression })
+        Ok(Self { shape, id, tenants, narrowing, encoding, compression })
     }
 }
 
-/// By substring, in Tempo's order; whatever else is asked for is answered in JSON.
-fn encoding_for(headers: &HeaderMap) -> Encoding {
-    let values = headers.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok());
-    let accept = values.collect::<Vec<_>>().join(",");
-    if accept.contains("application/protobuf") { Encoding::Protobuf } else { Encoding::Json }
-}
-
-fn check_parameters(shape: Shape, pairs: &[(String, String)]) -> Result<(), ApiError> {
-    let value = |name: &str| {
-        let found = pairs.iter().find(|(key, _)| key == name);
-        found.map_or("", |(_, value)| value.trim())
-    };
-    let start = time("start", value("start"))?;
-    let end = time("end", value("end"))?;
-    if let (Some(start), Some(end)) = (start, end)
-        && end <= start
-    {
-        return Err(ApiError::EndBeforeStart);
-    }
-    if !["", "all", "ingesters", "blocks", "external"].contains(&value("mode")) {
+/// `q`, `keep_hierarchy`, `match_depth`, `ancestor_depth`, and whether the others are what they
+/// should be, though they change nothing.
+fn narrowing(shape: Shape, parameters: &Parameters) -> Result<Option<Narrowing>, ApiError> {
+    bounds(parameters)?;
+    let mode = parameters.text("mode").unwrap_or("all");
+    if !["all", "ingesters", "blocks", "external"].contains(&mode) {
         return Err(ApiError::Mode);
     }
-    if shape == Shape::TraceById && !value("q").is_empty() {
-        return Err(ApiError::FilterUnsupported);
-    }
-    Ok(())
-}
-
-/// Seconds since 1970; `None` where none was given, which empty and zero mean too. Numbers of more
-/// than ten digits are nanoseconds (`tempo.md 1.0`).
-fn time(name: &'static str, text: &str) -> Result<Option<f64>, ApiError> {
-    const SECONDS_DIGITS_MAX: usize = 10;
-    let is_number = text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    let n_digits = text.find('.').unwrap_or(text.len());
-    if text.is_empty() {
+    if shape != Shape::TraceById {
         return Ok(None);
     }
-    let (true, Ok(number)) = (is_number, text.parse::<f64>()) else {
-        return Err(ApiError::NotATime { name });
+    let keep_hierarchy = parameters.switch("keep_hierarchy")?;
+    let match_depth = parameters.depth("match_depth")?.unwrap_or(0);
+    let ancestor_depth = match parameters.depth("ancestor_depth")? {
+        _ if !keep_hierarchy => 0,
+        depth => depth.unwrap_or(-1),
     };
-    let seconds = if n_digits > SECONDS_DIGITS_MAX { number / 1e9 } else { number };
-    Ok((seconds > 0.0).then_some(seconds))
+    let Some(text) = parameters.text("q") else { return Ok(None) };
+    // -1 is no number of levels: all of them.
+    let keep = KeepHierarchy {
+        match_depth: u32::try_from(match_depth).ok(),
+        ancestor_depth: u32::try_from(ancestor_depth).ok(),
+    };
+    Ok(Some(Narrowing { filter: question::one_filter(text)?, keep }))
 }
 
 async fn answer(state: ApiState, question: Question) -> Result<Response, ApiError> {
@@ -180,22 +163,28 @@ impl Answer {
             Some(id) => suyuan_query::trace_by_id(store, &question.tenants, id)?,
             None => Lookup::default(),
         };
-        let n_spans = lookup.rows.n_spans();
         let missing = missing(&lookup.skipped);
-        if n_spans == 0
+        if lookup.rows.n_spans() == 0
             && let Some(missing) = missing
         {
             return Err(ApiError::Incomplete(missing));
         }
-        let mut pieces = pieces(lookup.rows, question.shape, question.encoding);
-        if let Some(missing) = &missing {
-            pieces = pieces.without(missing.clone());
-        }
-        let body = answer_body::begin(pieces, question.compression).map_err(|error| {
-            tracing::error!(%error, "an answer cannot be compressed");
-            ApiError::Internal
-        })?;
         let (n_sources, n_duplicates) = (lookup.n_sources, lookup.n_duplicates);
+        let (rows, left_out) = match &question.narrowing {
+            Some(narrowing) => {
+                let kept = filter_trace(&lookup.rows, &narrowing.filter, narrowing.keep)?;
+                let n_left_out = lookup.rows.n_spans() - kept.n_spans();
+                (kept, (n_left_out > 0).then(|| left_out_by_filter(n_left_out)))
+            }
+            None => (lookup.rows, None),
+        };
+        let n_spans = rows.n_spans();
+        let mut pieces = pieces(rows, question.shape, question.encoding);
+        let reasons: Vec<String> = missing.iter().cloned().chain(left_out).collect();
+        if !reasons.is_empty() {
+            pieces = pieces.without(reasons.join("; "));
+        }
+        let body = answer_body::begin(Box::new(pieces), question.compression)?;
         Ok(Self { n_spans, n_sources, n_duplicates, missing, body })
     }
 
@@ -222,45 +211,6 @@ impl Answer {
     }
 }
 
-/// The blocks that were left out, for people.
-fn missing(skipped: &[Skipped]) -> Option<String> {
-    if skipped.is_empty() {
-        return None;
-    }
-    let named = skipped.iter().take(SKIPPED_NAMED_MAX);
-    let mut named: Vec<String> =
-        named.map(|skipped| format!("block {}: {}", skipped.block, skipped.reason)).collect();
-    if skipped.len() > SKIPPED_NAMED_MAX {
-        named.push(format!("and {} more", skipped.len() - SKIPPED_NAMED_MAX));
-    }
-    Some(named.join("; "))
-}
-
-/// As much of a text as a header can say.
-fn header_text(text: &str) -> HeaderValue {
-    let bytes: Vec<u8> = (text.bytes().take(INCOMPLETE_BYTES_MAX))
-        .map(|byte| if matches!(byte, b' '..=b'~') { byte } else { b'?' })
-        .collect();
-    HeaderValue::from_bytes(&bytes).expect("printable ASCII can stand in a header")
-}
-
-fn with_body(begun: Begun, encoding: Encoding, state: &ApiState) -> Result<Response, ApiError> {
-    let (body, compression) = match begun {
-        Begun::Whole { bytes, compression } => (Body::from(bytes), compression),
-        Begun::Partly { first, rest, compression } => {
-            let streams = state.streams.clone();
-            let permit = streams.try_acquire_owned().map_err(|_| ApiError::TooManyStreams)?;
-            let stall_timeout = state.options.request_timeout;
-            (Body::new(StreamedBody::spawn(first, rest, stall_timeout, permit)), compression)
-        }
-    };
-    let content_type = match encoding {
-        Encoding::Protobuf => "application/protobuf",
-        Encoding::Json => "application/json",
-    };
-    let mut response = ([(CONTENT_TYPE, content_type)], body).into_response();
-    if let Some(content_encoding) = compression.content_encoding() {
-        response.headers_mut().insert(CONTENT_ENCODING, content_encoding);
-    }
-    Ok(response)
+fn left_out_by_filter(n_spans: usize) -> String {
+    format!("{n_spans} spans of the trace are not shown: they do not fulfil `q`")
 }

@@ -15,11 +15,12 @@ use crate::check_command::CheckArgs;
 use crate::demo::DemoArgs;
 use crate::generate::GenerateArgs;
 use crate::logging;
+use crate::search::SearchArgs;
 use crate::serve::ServeArgs;
 use crate::trace::TraceArgs;
 use crate::wal_command::WalCommand;
 use crate::{
-    admin_command, block_command, check_command, demo, generate, serve, trace, wal_command,
+    admin_command, block_command, check_command, demo, generate, search, serve, trace, wal_command,
 };
 
 /// Exit code of whatever could not be done, apart from the 1 of "done, and the answer is no".
@@ -39,7 +40,7 @@ const STYLES: Styles = Styles::styled()
     styles = STYLES,
     arg_required_else_help = true,
     disable_help_subcommand = true,
-    after_help = "Example:\n  suyuan demo\n  suyuan serve --data-dir /var/lib/suyuan\n  suyuan trace 4bf92f3577b34da6a3ce929d0e0e4736"
+    after_help = "Example:\n  suyuan demo\n  suyuan serve --data-dir /var/lib/suyuan\n  suyuan trace 4bf92f3577b34da6a3ce929d0e0e4736\n  suyuan search '{ status = error }' --since 1h"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -51,6 +52,7 @@ enum Command {
     Demo(DemoArgs),
     Serve(ServeArgs),
     Trace(TraceArgs),
+    Search(SearchArgs),
     Generate(GenerateArgs),
     Check(CheckArgs),
     #[command(subcommand)]
@@ -88,6 +90,7 @@ fn run(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Demo(args) => demo::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Trace(args) => one_thread()?.block_on(trace::run(&args)),
+        Command::Search(args) => one_thread()?.block_on(search::run(&args)),
         Command::Generate(args) => generate::run(&args),
         Command::Check(args) => check_command::run(&args),
         Command::Wal(command) => wal_command::run(&command),

@@ -80,6 +80,11 @@ pub struct LogConfig {
 #[derive(Debug, Clone, PartialEq)]
 pub struct QueryConfig {
     pub trace_horizon: Duration,
+    pub timeout: Duration,
+    pub memory_bytes_max: u64,
+    /// Zero: as many as there are processors.
+    pub concurrency: u64,
+    pub queue_max: u64,
 }
 
 impl Default for Config {
@@ -121,7 +126,13 @@ impl Default for Config {
                 delete_after: Duration::from_secs(15 * 60 + 30),
                 erase_after: Duration::from_hours(24),
             },
-            query: QueryConfig { trace_horizon: Duration::from_hours(1) },
+            query: QueryConfig {
+                trace_horizon: Duration::from_hours(1),
+                timeout: Duration::from_secs(30),
+                memory_bytes_max: 128 << 20,
+                concurrency: 0,
+                queue_max: 64,
+            },
         }
     }
 }

@@ -1,12 +1,11 @@
 //! Asks a server something over HTTP.
 //!
-//! In: the server's address, what is asked. Out: the bytes of its JSON answer, all of them, or why
-//! there are none. Bounded in size and in the time that nothing comes.
+//! In: the server's address, what is asked. Out: its JSON answer, all of it, or why there is none. Bounded in size and in the time that nothing comes.
 
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, Request, StatusCode};
+use http::{HeaderMap, Method, Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::body::{Body, Incoming};
 use hyper_rustls::HttpsConnectorBuilder;
@@ -56,7 +55,25 @@ pub(crate) async fn trace_json(
     tenant: Option<&str>,
 ) -> Result<Bytes, FetchError> {
     let path = format!("/api/v2/traces/{id}");
-    ask(server, Method::GET, &path, tenant, SILENCE_MAX).await
+    Ok(ask(server, Method::GET, &path, tenant, SILENCE_MAX).await?.body)
+}
+
+/// `GET {server}{path}?{parameters}`: an answer and what its headers say of it.
+pub(crate) async fn get(
+    server: &str,
+    path: &str,
+    parameters: &[(&str, String)],
+    tenant: Option<&str>,
+) -> Result<Answer, FetchError> {
+    let path = format!("{path}?{}", query_string(parameters));
+    ask(server, Method::GET, &path, tenant, WORK_MAX).await
+}
+
+/// An answer of a server.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 /// `POST {server}{path}`, and waits until what it asks for is done.
@@ -65,7 +82,23 @@ pub(crate) async fn post(
     path: &str,
     tenant: Option<&str>,
 ) -> Result<Bytes, FetchError> {
-    ask(server, Method::POST, path, tenant, WORK_MAX).await
+    Ok(ask(server, Method::POST, path, tenant, WORK_MAX).await?.body)
+}
+
+/// Names and values as they stand behind a `?`.
+fn query_string(parameters: &[(&str, String)]) -> String {
+    let escaped = |text: &str| -> String {
+        text.bytes()
+            .map(|byte| match byte {
+                b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                    char::from(byte).to_string()
+                }
+                byte => format!("%{byte:02X}"),
+            })
+            .collect()
+    };
+    let pairs = parameters.iter().map(|(name, value)| format!("{name}={}", escaped(value)));
+    pairs.collect::<Vec<_>>().join("&")
 }
 
 async fn ask(
@@ -74,7 +107,7 @@ async fn ask(
     path: &str,
     tenant: Option<&str>,
     wait_max: Duration,
-) -> Result<Bytes, FetchError> {
+) -> Result<Answer, FetchError> {
     let request = request(server, method, path, tenant)?;
     let mut http = HttpConnector::new();
     http.set_connect_timeout(Some(CONNECT_WAIT_MAX));
@@ -97,7 +130,8 @@ async fn ask(
     })?;
     let status = answer.status();
     if status.is_success() {
-        return body(server, answer.into_body()).await;
+        let (head, content) = answer.into_parts();
+        return Ok(Answer { headers: head.headers, body: body(server, content).await? });
     }
     let reason = reason(server, answer.into_body()).await?;
     let server = server.to_owned();
@@ -152,7 +186,10 @@ async fn reason(server: &str, mut body: Incoming) -> Result<String, FetchError> 
         bytes.extend_from_slice(&piece);
     }
     bytes.truncate(REASON_BYTES_MAX);
-    Ok(crate::terminal::harmless(String::from_utf8_lossy(&bytes).trim()))
+    // Line by line: below a query the server draws where it is wrong.
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<String> = text.trim().lines().map(crate::terminal::harmless).collect();
+    Ok(lines.join("\n"))
 }
 
 async fn next_piece(server: &str, body: &mut Incoming) -> Result<Option<Bytes>, FetchError> {

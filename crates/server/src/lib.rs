@@ -21,6 +21,7 @@ pub mod shop;
 pub mod admin_command;
 pub mod block_command;
 pub mod check_command;
+pub mod search;
 pub mod trace;
 pub mod wal_command;
 

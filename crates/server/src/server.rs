@@ -50,9 +50,10 @@ pub(crate) const OBJECTS_FOLDER: &str = "objects";
 const RECORD_HEADER_BYTES_MAX: u64 = 16 << 20;
 /// Lets a full disk still take a segment header.
 const LOG_RESERVE_BYTES: u64 = 1 << 20;
-/// What is neither requests in flight nor live tables: the program, its stacks, tables being
-/// filled, the index of traces, the slice of a block that is being written, caches, answers.
-const OTHER_MEMORY_BYTES: u64 = 256 << 20;
+/// What is neither requests in flight nor live tables nor questions: the program, its stacks,
+/// tables being filled, the index of traces, the slice of a block that is being written, caches,
+/// answers on their way.
+const OTHER_MEMORY_BYTES: u64 = 128 << 20;
 const LIVE_MEMORY_BYTES_MIN: u64 = 16 << 20;
 /// Parts of a block on their way to a bucket.
 const S3_PARTS_BYTES: u64 = 32 << 20;
@@ -122,7 +123,8 @@ pub async fn start(config: &Config) -> Result<Running, StartError> {
     let not_served = NotServed::default();
     let mut registry = registry(&store, &log, &not_served, &metrics);
     objects.register(&mut registry);
-    let answering = answer(config, doors.http, registry, &store, &readiness);
+    let answering =
+        answer(config, doors.http, registry, &store, &readiness).map_err(StartError::Thread)?;
 
     let surroundings = LaneSurroundings { store: store.clone(), _lock: lock.clone() };
     let (truncator, log_stats) = (log.truncator(), log.stats_reader());
@@ -260,6 +262,7 @@ fn live_memory_bytes(config: &Config) -> u64 {
         .otlp
         .in_flight_bytes_max
         .saturating_add(OTHER_MEMORY_BYTES)
+        .saturating_add(config.query.memory_bytes_max)
         .saturating_add(objects_bytes);
     config.limits.memory_bytes_max.saturating_sub(taken).max(LIVE_MEMORY_BYTES_MIN)
 }
@@ -299,7 +302,7 @@ fn answer(
     mut registry: Registry,
     store: &Store,
     readiness: &Readiness,
-) -> Service {
+) -> io::Result<Service> {
     let metrics = suyuan_api::Metrics::default();
     metrics.register(&mut registry);
     let tenancy = match config.tenancy.enabled {
@@ -309,6 +312,7 @@ fn answer(
     let options = suyuan_api::Options {
         tenancy,
         drain_timeout: config.server.drain_wait_max,
+        query: query_options(config),
         ..suyuan_api::Options::default()
     };
     let build = BuildInfo { version: env!("CARGO_PKG_VERSION").to_owned(), ..BuildInfo::default() };
@@ -320,11 +324,26 @@ fn answer(
         build,
         &effective_toml(config),
         options,
-    );
+    )?;
     let router = suyuan_api::router(state);
-    Service::start(door.listeners, move |listener, stopped| {
+    Ok(Service::start(door.listeners, move |listener, stopped| {
         suyuan_api::serve(listener, router.clone(), metrics.clone(), options, stopped)
-    })
+    }))
+}
+
+fn query_options(config: &Config) -> suyuan_api::QueryOptions {
+    let defaults = suyuan_api::QueryOptions::default();
+    let wide = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+    suyuan_api::QueryOptions {
+        concurrency: match config.query.concurrency {
+            0 => defaults.concurrency,
+            concurrency => wide(concurrency),
+        },
+        queue_max: wide(config.query.queue_max),
+        timeout: config.query.timeout,
+        memory_bytes_max: wide(config.query.memory_bytes_max),
+        ..defaults
+    }
 }
 
 async fn read_log(
