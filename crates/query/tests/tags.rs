@@ -80,9 +80,8 @@ fn show_names(found: &TagNames) -> String {
 }
 
 fn show_values(found: &TagValues) -> String {
-    let mut shown: Vec<String> = (found.values.iter())
-        .map(|value| format!("{} {}", value.type_name(), value.text()))
-        .collect();
+    let mut shown: Vec<String> =
+        (found.values.iter()).map(|value| format!("{} {value}", value.type_name())).collect();
     if found.is_cut {
         shown.push("cut".to_owned());
     }

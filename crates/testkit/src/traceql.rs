@@ -8,6 +8,7 @@
 pub mod drawing;
 pub mod evaluate;
 pub mod random;
+pub mod runner;
 pub mod script;
 pub mod search;
 pub mod span;

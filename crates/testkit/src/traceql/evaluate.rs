@@ -64,11 +64,12 @@ struct Look<'a> {
 }
 
 impl<'a> RefFilter<'a> {
-    pub fn new(expr: &'a FieldExpr) -> Self {
+    /// An error if a regular expression is none.
+    pub fn new(expr: &'a FieldExpr) -> Result<Self, String> {
         let mut filter =
             Self { expr, regexes: HashMap::new(), reads_events: false, reads_links: false };
-        filter.prepare(expr);
-        filter
+        filter.prepare(expr)?;
+        Ok(filter)
     }
 
     /// Whether a span is one that is asked for: for one of its events, and one of its links, the
@@ -86,25 +87,26 @@ impl<'a> RefFilter<'a> {
         })
     }
 
-    fn prepare(&mut self, expr: &FieldExpr) {
+    fn prepare(&mut self, expr: &FieldExpr) -> Result<(), String> {
         match &expr.kind {
             FieldKind::Literal(_) => {}
             FieldKind::Attribute(attribute) => {
                 self.reads_events |= is_of_event(attribute);
                 self.reads_links |= is_of_link(attribute);
             }
-            FieldKind::Unary { expr, .. } => self.prepare(expr),
+            FieldKind::Unary { expr, .. } => self.prepare(expr)?,
             FieldKind::Binary { op, left, right } => {
-                self.prepare(left);
-                self.prepare(right);
+                self.prepare(left)?;
+                self.prepare(right)?;
                 if matches!(op, FieldOp::Regex | FieldOp::NotRegex)
                     && let FieldKind::Literal(Value::String(text)) = &right.kind
                 {
-                    let regex = Regex::new(&format!("^(?s:{text})$")).expect("was validated");
-                    self.regexes.insert(text.clone(), regex);
+                    let regex = Regex::new(&format!("^(?s:{text})$"));
+                    self.regexes.insert(text.clone(), regex.map_err(|error| error.to_string())?);
                 }
             }
         }
+        Ok(())
     }
 }
 
@@ -430,6 +432,9 @@ fn calculate_whole(op: FieldOp, left: i64, right: i64) -> Option<i64> {
         FieldOp::Div if right != 0 => left.wrapping_div(right),
         FieldOp::Mod if right != 0 => left.wrapping_rem(right),
         FieldOp::Pow if right >= 0 => power(left, right),
+        // What is left of 1 / (left ^ -right).
+        FieldOp::Pow if left == 1 || left == -1 => power(left, -(right % 2)),
+        FieldOp::Pow if left != 0 => 0,
         _ => return None,
     })
 }

@@ -170,7 +170,10 @@ fn answer_line(scene: &Scene, found: &RefFound) -> String {
 
 fn name_of(of_trace: &[&RefSpan], id: u64, found: &super::search::RefFoundSpan) -> String {
     let start = found.start_unix_nanos;
-    let is_it = |span: &&&RefSpan| span.span_id == id && span.start_unix_nanos == start;
+    let is_it = |span: &&&RefSpan| {
+        let duration_nanos = span.duration_nanos();
+        (span.span_id, span.start_unix_nanos, duration_nanos) == (id, start, found.duration_nanos)
+    };
     let Some(span) = of_trace.iter().find(is_it) else { return format!("?#{id:x}") };
     let share = |other: &&&RefSpan| {
         other.name == span.name && (other.span_id, other.start_unix_nanos) != (id, start)

@@ -89,14 +89,15 @@ impl<'a> RefTraces<'a> {
         (facts.start_unix_nanos, facts.end_unix_nanos)
     }
 
-    pub fn search(&self, question: &RefQuestion) -> Vec<RefFound> {
-        let filter = RefFilter::new(&question.filter);
+    /// The answer; an error if a regular expression is none.
+    pub fn search(&self, question: &RefQuestion) -> Result<Vec<RefFound>, String> {
+        let filter = RefFilter::new(&question.filter)?;
         let asked = self.0.iter().filter(|trace| trace.is_asked(question));
         let mut found: Vec<RefFound> =
             asked.filter_map(|trace| trace.found(&filter, question.spans_per_set)).collect();
         found.sort_by_key(|trace| (std::cmp::Reverse(trace.start_unix_nanos), trace.trace_id));
         found.truncate(question.limit);
-        found
+        Ok(found)
     }
 }
 

@@ -23,7 +23,7 @@ pub struct RefSpan {
     pub scope_attributes: RefAttributes,
 }
 
-/// In the order sent; of a key that comes twice the first one counts.
+/// In the order sent.
 pub type RefAttributes = Vec<(String, RefValue)>;
 
 #[derive(Clone, Debug, PartialEq)]
@@ -96,7 +96,24 @@ impl RefSpan {
     }
 }
 
-/// The first value of a key.
+/// The value of a key. Of several the first of its type counts, and of several types the one that
+/// stands first in [`RefValue::rank`].
 pub fn attribute<'a>(attributes: &'a [(String, RefValue)], key: &str) -> Option<&'a RefValue> {
-    attributes.iter().find(|(name, _)| name == key).map(|(_, value)| value)
+    let values = attributes.iter().filter(|(name, _)| name == key).map(|(_, value)| value);
+    values.min_by_key(|value| value.rank())
+}
+
+impl RefValue {
+    fn rank(&self) -> u8 {
+        match self {
+            Self::Empty => 0,
+            Self::Text(_) => 1,
+            Self::Bool(_) => 2,
+            Self::Int(_) => 3,
+            Self::Double(_) => 4,
+            Self::Bytes(_) => 5,
+            Self::Array(_) => 6,
+            Self::Map(_) => 7,
+        }
+    }
 }

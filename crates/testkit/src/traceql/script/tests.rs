@@ -38,7 +38,10 @@ fn a_script_is_scenes_queries_and_answers() {
     assert_eq!(nothing.query, "{\n  false }");
     assert_eq!(second.cases[0].expected, ["x"]);
     let traces = RefTraces::of(&first.scene.spans);
-    assert_eq!(answer_lines(&first.scene, &traces.search(&all.question)), all.expected);
+    assert_eq!(
+        answer_lines(&first.scene, &traces.search(&all.question).expect("an answer")),
+        all.expected
+    );
 }
 
 #[test]
@@ -52,7 +55,7 @@ fn what_is_written_is_read() {
     let acts = parse(SCRIPT).expect("a script");
     let case = &acts[0].cases[0];
     let spans = &acts[0].scene.spans;
-    let found = RefTraces::of(spans).search(&case.question);
+    let found = RefTraces::of(spans).search(&case.question).expect("an answer");
     let again = parse(&write(spans, &case.query, &case.question, &found)).expect("a script");
     assert_eq!(again[0].scene.spans, *spans);
     assert_eq!(again[0].cases[0].expected, case.expected);
