@@ -273,3 +273,32 @@ fn depth_is_no_danger() {
         assert_eq!(parse(&text), Ok(Alternatives::default()));
     }
 }
+
+/// Half-typed queries that nobody on this project wrote: `traceql/lenient_half.jsonl` in the folder
+/// that `SUYUAN_CORPORA` names. Rows say how the query should be completed, or how many groups it
+/// has.
+#[test]
+fn queries_of_others_are_read_as_they_say() {
+    let beside_the_checkout = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/corpora");
+    let root = std::env::var("SUYUAN_CORPORA").unwrap_or(beside_the_checkout.to_owned());
+    let Ok(rows) = std::fs::read_to_string(format!("{root}/traceql/lenient_half.jsonl")) else {
+        let missing = format!("no corpora at {root}: set SUYUAN_CORPORA");
+        assert!(!std::env::var("CI").is_ok_and(|ci| ci == "true"), "{missing}");
+        return eprintln!("skipped: {missing}");
+    };
+    let mut n_checked = 0;
+    for row in rows.lines() {
+        let row: serde_json::Value = serde_json::from_str(row).expect("JSON");
+        let found = parse(row["q"].as_str().expect("a query")).expect("within the limits");
+        if let Some(expected) = row["expected"].as_str() {
+            let expected = parse(expected).expect("within the limits");
+            assert_eq!(found.expr(), expected.expr(), "{row}");
+            n_checked += 1;
+        }
+        if let Some(n_groups) = row["count"].as_u64() {
+            assert_eq!(found.groups().len() as u64, n_groups, "{row}");
+            n_checked += 1;
+        }
+    }
+    assert_eq!(n_checked, 74, "rows that say what is expected");
+}
