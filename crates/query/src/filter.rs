@@ -6,7 +6,7 @@
 //!
 //! What an expression means (`tempo.md` 2.3 to 2.5 and 2.7; all of it in `docs/traceql.md`):
 //! - An attribute that is missing is nil. Every comparison with nil is false but `= nil`. A key
-//!   without a value (OTLP allows it) is missing.
+//!   without a value (OTLP allows it) is there, and only `!= nil`.
 //! - Operands that do not fit at run time make a comparison false, `= nil` too: arithmetic on nil,
 //!   text or arrays, `!` of what is no boolean, division of integers by zero.
 //! - A side of `&&` and `||` that is missing or no boolean counts as false.
@@ -24,15 +24,33 @@
 //! - Events and links: there must be one event and one link for which the whole filter holds. For a
 //!   span without events (links) every value of them is neither nil nor anything else.
 
+mod explain;
+mod expr;
+mod kernel;
+mod look;
+mod matcher;
+mod pattern;
+mod plan;
+mod prune;
+mod row;
 mod rows;
+mod scalar;
+mod source;
+mod test;
+mod texts;
 mod traces;
 
-use suyuan_model::{AttributeOwner, Batch, Columns, Resources, Scopes, ValueType};
+use suyuan_model::{AttributeOwner, Batch, Columns, Field, Resources, Scopes, ValueType};
 use suyuan_store::{Probe, Unit, UnitPresence};
-use suyuan_traceql::ast::{Attribute, FieldExpr};
+use suyuan_traceql::ast::{Attribute, AttributeScope, FieldExpr, Intrinsic};
+
+use self::expr::Expr;
+use self::look::{Look, RowsOf, Unknown};
+use self::plan::{Node, Numbers};
 
 pub use self::rows::RowSet;
-pub use self::traces::{Structure, TraceContext, TraceFacts, TraceNeeds};
+pub use self::source::SourceState;
+pub use self::traces::{TraceContext, TraceFacts, TraceNeeds};
 
 /// A compiled filter. Immutable: threads share it.
 #[derive(Debug)]
@@ -45,8 +63,11 @@ pub struct Filter {
 /// A part of a filter that every row must fulfil.
 #[derive(Debug)]
 pub struct Condition {
-    text: String,
+    expr: Expr,
+    plan: Node,
     columns: Columns,
+    /// Those that can be read of whole traces alone.
+    trace_columns: Columns,
     needs: TraceNeeds,
 }
 
@@ -64,7 +85,7 @@ pub trait KeyPresence {
     fn presence(&self, owner: AttributeOwner, key: &str, value_type: ValueType) -> UnitPresence;
 }
 
-impl KeyPresence for Unit<'_> {
+impl KeyPresence for Unit {
     fn presence(&self, owner: AttributeOwner, key: &str, value_type: ValueType) -> UnitPresence {
         Unit::presence(self, owner, key, value_type)
     }
@@ -78,19 +99,33 @@ pub struct Verdict {
     pub maybe: RowSet,
 }
 
-/// What was worked out for one unit and one filter: which resources and dictionary values fulfil
-/// what. Never wrong for other units, only useless.
-#[derive(Debug, Default)]
-pub struct SourceState {}
-
 impl Filter {
     pub fn compile(expr: &FieldExpr) -> Result<Self, FilterError> {
-        let _ = expr;
-        Ok(Self { conditions: Vec::new(), is_never: false, reads: Vec::new() })
+        let truth = Expr::truth(expr)?;
+        let mut reads = Vec::new();
+        truth.visit_attributes(&mut |attribute| {
+            if !reads.contains(attribute) {
+                reads.push(attribute.clone());
+            }
+        });
+        let operands = match truth {
+            Expr::Constant(value) => {
+                let is_never = !value.is(true);
+                return Ok(Self { conditions: Vec::new(), is_never, reads });
+            }
+            Expr::And(operands) => plan::grouped(operands).into_iter().map(Expr::all).collect(),
+            single => vec![single],
+        };
+        let mut numbers = Numbers::default();
+        let mut conditions: Vec<Condition> =
+            operands.into_iter().map(|expr| Condition::new(expr, &mut numbers)).collect();
+        conditions.sort_by_cached_key(|condition| (condition.needs, condition.plan.cost()));
+        Ok(Self { conditions, is_never: false, reads })
     }
 
     /// What all must hold, the cheapest and most selective first. Whatever reads events is in one
-    /// condition, whatever reads links too. None: every row fulfils the filter.
+    /// condition, whatever reads links too. None: every row fulfils the filter, unless
+    /// [`Self::is_never`].
     pub fn conditions(&self) -> &[Condition] {
         &self.conditions
     }
@@ -100,11 +135,10 @@ impl Filter {
         self.is_never
     }
 
-    /// Columns of all conditions, those that need whole traces included
-    /// ([`Condition::trace_columns`]).
+    /// Columns of all conditions, those that need whole traces included.
     pub fn columns(&self) -> Columns {
         self.conditions.iter().fold(Columns::default(), |all, condition| {
-            all.union(&condition.columns).union(&condition.trace_columns())
+            all.union(&condition.columns).union(&condition.trace_columns)
         })
     }
 
@@ -113,13 +147,29 @@ impl Filter {
         self.conditions.iter().map(Condition::needs).max().unwrap_or(TraceNeeds::Nothing)
     }
 
-    /// What the query reads, in its order, each once.
+    /// What the query reads, each once; constant parts of it do not count.
     pub fn reads(&self) -> &[Attribute] {
         &self.reads
     }
 }
 
 impl Condition {
+    fn new(expr: Expr, numbers: &mut Numbers) -> Self {
+        let plan = plan::of_spans(&expr, numbers);
+        let (mut columns, mut trace_columns) = (Columns::default(), Columns::default());
+        let mut needs = TraceNeeds::Nothing;
+        expr.visit_attributes(&mut |attribute| {
+            add_columns(attribute, &mut columns);
+            if let Attribute::Intrinsic(intrinsic) = attribute {
+                needs = needs.max(look::needs(*intrinsic));
+                if *intrinsic == Intrinsic::ParentId {
+                    trace_columns.add(Field::ParentSpanId);
+                }
+            }
+        });
+        Self { expr, plan, columns, trace_columns, needs }
+    }
+
     /// What [`Self::evaluate`] reads without a [`TraceContext`].
     pub fn columns(&self) -> &Columns {
         &self.columns
@@ -127,7 +177,7 @@ impl Condition {
 
     /// What it reads with one: columns that need whole traces are here alone.
     pub fn trace_columns(&self) -> Columns {
-        self.columns.clone()
+        self.columns.clone().union(&self.trace_columns)
     }
 
     pub fn needs(&self) -> TraceNeeds {
@@ -136,8 +186,7 @@ impl Condition {
 
     /// Why no row can fulfil it, if keys alone say so.
     pub fn rules_out(&self, keys: &dyn KeyPresence) -> Option<String> {
-        let _ = keys;
-        None
+        prune::rules_out(&self.expr, keys)
     }
 
     /// Why no row can fulfil it, if the resources and scopes of an open unit say so.
@@ -147,14 +196,13 @@ impl Condition {
         scopes: &Scopes,
         source: &mut SourceState,
     ) -> Option<String> {
-        let _ = (resources, scopes, source);
-        None
+        let possible = self.plan.possible(resources, scopes, source);
+        (!possible.pass).then(|| format!("no resource or scope has `{self}`"))
     }
 
     /// What rows must have exactly: of each list at least one. An empty list never comes.
     pub fn probes(&self, keys: &dyn KeyPresence) -> Vec<Vec<Probe<'_>>> {
-        let _ = keys;
-        Vec::new()
+        prune::probes(&self.expr, keys)
     }
 
     /// Which of `rows` fulfil it. The batch has the columns asked for; without `traces` those of
@@ -166,14 +214,66 @@ impl Condition {
         source: &mut SourceState,
         traces: Option<&TraceContext<'_>>,
     ) -> Verdict {
-        let _ = (batch, source, traces);
-        Verdict { yes: rows.clone(), maybe: RowSet::none(rows.n_rows()) }
+        debug_assert_eq!(rows.n_rows(), batch.n_rows);
+        let look = Look { batch, traces, of: RowsOf::Spans, unknown: Unknown::NotFulfilled };
+        let yes = self.plan.rows(rows, &look, source);
+        let mut maybe = RowSet::none(rows.n_rows());
+        if self.needs != TraceNeeds::Nothing && traces.is_none() {
+            maybe = self.plan.rows(rows, &look.negated(), source);
+            maybe.subtract(&yes);
+        }
+        Verdict { yes, maybe }
     }
 }
 
 /// As it would be written in a query.
 impl std::fmt::Display for Condition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.text)
+        self.expr.fmt(f)
+    }
+}
+
+/// What has to be read for an attribute of single rows.
+fn add_columns(attribute: &Attribute, columns: &mut Columns) {
+    match attribute {
+        Attribute::Parent { .. } => {}
+        Attribute::Named { scope, name } => match scope {
+            AttributeScope::Span => columns.add_span_key(name),
+            AttributeScope::Resource => columns.add(Field::Resource),
+            AttributeScope::Any => {
+                columns.add_span_key(name);
+                columns.add(Field::Resource);
+            }
+            AttributeScope::Event => columns.add_event_key(name),
+            AttributeScope::Link => columns.add_link_key(name),
+            AttributeScope::Instrumentation => columns.add(Field::Scope),
+        },
+        Attribute::Intrinsic(intrinsic) => match intrinsic {
+            Intrinsic::TraceId => columns.add(Field::TraceId),
+            Intrinsic::Duration => columns.add(Field::Duration),
+            Intrinsic::Name => columns.add(Field::Name),
+            Intrinsic::Kind => columns.add(Field::Kind),
+            Intrinsic::Status => columns.add(Field::StatusCode),
+            Intrinsic::StatusMessage => columns.add(Field::StatusMessage),
+            Intrinsic::SpanId => columns.add(Field::SpanId),
+            Intrinsic::EventName => columns.add(Field::EventName),
+            Intrinsic::EventTimeSinceStart => {
+                columns.add(Field::EventTime);
+                columns.add(Field::Start);
+            }
+            Intrinsic::LinkTraceId | Intrinsic::LinkSpanId => columns.add(Field::LinkIds),
+            Intrinsic::InstrumentationName | Intrinsic::InstrumentationVersion => {
+                columns.add(Field::Scope);
+            }
+            Intrinsic::TraceDuration
+            | Intrinsic::TraceRootName
+            | Intrinsic::TraceRootService
+            | Intrinsic::ParentId
+            | Intrinsic::ChildCount
+            | Intrinsic::NestedSetLeft
+            | Intrinsic::NestedSetRight
+            | Intrinsic::NestedSetParent
+            | Intrinsic::Parent => {}
+        },
     }
 }

@@ -1,0 +1,211 @@
+//! What can be said of a condition before rows are read.
+//!
+//! In: an expression's truth, which keys a unit has. Out: why no row can fulfil it; values of which
+//! every row that fulfils it has one. Only what rejects nil can be ruled out by keys.
+
+use suyuan_ids::TraceId;
+use suyuan_model::{AttributeOwner, ValueType};
+use suyuan_store::{Probe, UnitPresence};
+use suyuan_traceql::ast::{Attribute, AttributeScope, Intrinsic};
+
+use super::KeyPresence;
+use super::expr::Expr;
+use super::scalar::{Comparison, Scalar};
+
+/// Longer lists of values are not probed: each costs a look into a filter.
+const PROBES_MAX: usize = 256;
+
+const TEXTS: &[ValueType] = &[ValueType::String, ValueType::Array];
+const NUMBERS: &[ValueType] = &[ValueType::Int, ValueType::Double, ValueType::Array];
+const BOOLEANS: &[ValueType] = &[ValueType::Bool, ValueType::Array];
+const PLAIN_NUMBERS: &[ValueType] = &[ValueType::Int, ValueType::Double];
+
+/// Why no row can fulfil it.
+pub(super) fn rules_out(expr: &Expr, keys: &dyn KeyPresence) -> Option<String> {
+    match expr {
+        Expr::And(operands) => operands.iter().find_map(|operand| rules_out(operand, keys)),
+        Expr::Or(operands) => {
+            let mut reasons = Vec::with_capacity(operands.len());
+            for operand in operands {
+                let reason = rules_out(operand, keys)?;
+                if !reasons.contains(&reason) {
+                    reasons.push(reason);
+                }
+            }
+            Some(reasons.join(", and "))
+        }
+        Expr::Compare(comparison, of, other) => match (&**of, &**other) {
+            (Expr::Attribute(of), Expr::Constant(value)) => {
+                let is_for_empty = Scalar::text("").compare(*comparison, value);
+                absence(of, types_against(value), is_for_empty, keys)
+            }
+            _ => missing_value(of, keys).or_else(|| missing_value(other, keys)),
+        },
+        Expr::Matches { of, matcher, is_negated, .. } => match &**of {
+            Expr::Attribute(of) => absence(of, TEXTS, matcher.is_match("") != *is_negated, keys),
+            _ => None,
+        },
+        Expr::Is(of, _) => match &**of {
+            Expr::Attribute(of) => absence(of, &[ValueType::Bool], false, keys),
+            _ => None,
+        },
+        Expr::IsNil(of, false) => missing_value(of, keys),
+        _ => None,
+    }
+}
+
+/// Types of attributes that a comparison with a constant can hold for.
+fn types_against(value: &Scalar<'_>) -> &'static [ValueType] {
+    match value {
+        Scalar::Text(_) => TEXTS,
+        Scalar::Int(_) | Scalar::Nanos(_) | Scalar::Float(_) => NUMBERS,
+        Scalar::Bool(_) => BOOLEANS,
+        _ => &[],
+    }
+}
+
+/// Why an expression has no value, or none that fits, on any row.
+fn missing_value(expr: &Expr, keys: &dyn KeyPresence) -> Option<String> {
+    match expr {
+        Expr::Attribute(of) => absence(of, &ValueType::ALL, true, keys),
+        Expr::Minus(of) => missing_number(of, keys),
+        Expr::Calculate(_, left, right) => {
+            missing_number(left, keys).or_else(|| missing_number(right, keys))
+        }
+        _ => None,
+    }
+}
+
+fn missing_number(expr: &Expr, keys: &dyn KeyPresence) -> Option<String> {
+    match expr {
+        Expr::Attribute(of) => absence(of, PLAIN_NUMBERS, false, keys),
+        other => missing_value(other, keys),
+    }
+}
+
+/// Why no row has an attribute of one of these types. `is_for_empty`: whether the empty text would
+/// do, which a resource without a name for its service has.
+fn absence(
+    of: &Attribute,
+    types: &[ValueType],
+    is_for_empty: bool,
+    keys: &dyn KeyPresence,
+) -> Option<String> {
+    let Attribute::Named { scope, name } = of else { return None };
+    let is_of_resource = matches!(scope, AttributeScope::Resource | AttributeScope::Any);
+    if is_of_resource && is_for_empty && &**name == "service.name" {
+        return None;
+    }
+    let has = |owner: &AttributeOwner| {
+        types.iter().any(|t| keys.presence(*owner, name, *t) == UnitPresence::Maybe)
+    };
+    if owners(*scope).iter().any(has) {
+        return None;
+    }
+    let of = suyuan_traceql::print::attribute(of);
+    Some(match types {
+        TEXTS => format!("`{of}` is nowhere a text"),
+        NUMBERS | PLAIN_NUMBERS => format!("`{of}` is nowhere a number"),
+        BOOLEANS | [ValueType::Bool] => format!("`{of}` is nowhere a boolean"),
+        [] => format!("`{of}` cannot be compared with this"),
+        _ => format!("`{of}` is nowhere"),
+    })
+}
+
+fn owners(scope: AttributeScope) -> &'static [AttributeOwner] {
+    match scope {
+        AttributeScope::Any => &[AttributeOwner::Span, AttributeOwner::Resource],
+        AttributeScope::Span => &[AttributeOwner::Span],
+        AttributeScope::Resource => &[AttributeOwner::Resource],
+        AttributeScope::Event => &[AttributeOwner::Event],
+        AttributeScope::Link => &[AttributeOwner::Link],
+        AttributeScope::Instrumentation => &[AttributeOwner::Scope],
+    }
+}
+
+/// Lists of values: of each every row that fulfils the expression has one.
+pub(super) fn probes<'a>(expr: &'a Expr, keys: &dyn KeyPresence) -> Vec<Vec<Probe<'a>>> {
+    match expr {
+        Expr::And(operands) => operands.iter().flat_map(|operand| probes(operand, keys)).collect(),
+        Expr::Or(operands) => {
+            // One list of each operand: together they are one of the whole.
+            let mut either = Vec::new();
+            for operand in operands {
+                let Some(shortest) = probes(operand, keys).into_iter().min_by_key(Vec::len) else {
+                    return Vec::new();
+                };
+                either.extend(shortest);
+                if either.len() > PROBES_MAX {
+                    return Vec::new();
+                }
+            }
+            vec![either]
+        }
+        Expr::Compare(Comparison::Equal, of, other) => {
+            let (Expr::Attribute(of), Expr::Constant(value)) = (&**of, &**other) else {
+                return Vec::new();
+            };
+            equal_to(of, value, keys).map(|probe| vec![vec![probe]]).unwrap_or_default()
+        }
+        Expr::Matches { of, matcher, is_negated: false, .. } => {
+            let (Expr::Attribute(of), Some(texts)) = (&**of, matcher.texts()) else {
+                return Vec::new();
+            };
+            let list: Option<Vec<Probe<'a>>> =
+                texts.take(PROBES_MAX + 1).map(|text| text_probe(of, text, keys)).collect();
+            match list {
+                Some(list) if !list.is_empty() && list.len() <= PROBES_MAX => vec![list],
+                _ => Vec::new(),
+            }
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn equal_to<'a>(
+    of: &'a Attribute,
+    value: &'a Scalar<'static>,
+    keys: &dyn KeyPresence,
+) -> Option<Probe<'a>> {
+    match value {
+        Scalar::Text(text) if *of == Attribute::Intrinsic(Intrinsic::TraceId) => {
+            let digits = text.trim_start_matches('0');
+            let id = if digits.is_empty() { 0 } else { u128::from_str_radix(digits, 16).ok()? };
+            Some(Probe::TraceId(TraceId::from_bytes(id.to_be_bytes())))
+        }
+        Scalar::Text(text) => text_probe(of, text, keys),
+        Scalar::Int(value) | Scalar::Nanos(value) => {
+            let key = only_on_spans(of, &[ValueType::Double, ValueType::Array], keys)?;
+            Some(Probe::SpanInt { key, value: *value })
+        }
+        _ => None,
+    }
+}
+
+fn text_probe<'a>(of: &'a Attribute, text: &'a str, keys: &dyn KeyPresence) -> Option<Probe<'a>> {
+    if *of == Attribute::Intrinsic(Intrinsic::Name) {
+        return Some(Probe::Name(text));
+    }
+    let key = only_on_spans(of, &[ValueType::Array], keys)?;
+    Some(Probe::SpanText { key, text })
+}
+
+/// The key, if only spans can have it, and not with these types.
+fn only_on_spans<'a>(
+    of: &'a Attribute,
+    others: &[ValueType],
+    keys: &dyn KeyPresence,
+) -> Option<&'a str> {
+    let Attribute::Named { scope, name } = of else { return None };
+    let lacks = |owner: AttributeOwner, types: &[ValueType]| {
+        types.iter().all(|t| keys.presence(owner, name, *t) == UnitPresence::Absent)
+    };
+    let is_only_on_spans = match scope {
+        AttributeScope::Span => true,
+        AttributeScope::Any => {
+            &**name != "service.name" && lacks(AttributeOwner::Resource, &ValueType::ALL)
+        }
+        _ => false,
+    };
+    (is_only_on_spans && lacks(AttributeOwner::Span, others)).then_some(name)
+}
