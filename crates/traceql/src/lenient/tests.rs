@@ -44,7 +44,7 @@ fn what_is_half_typed_asks_for_nothing() {
         "}}}{",
         ")))",
     ] {
-        assert_eq!(parse(text), Ok(Alternatives::default()), "{text}");
+        assert!(parse(text).is_ok_and(|found| found.is_empty()), "{text}");
     }
 }
 
@@ -270,7 +270,7 @@ fn groups_and_conditions_are_bounded() {
 #[test]
 fn depth_is_no_danger() {
     for text in ["{ ".to_owned() + &"(".repeat(100_000), "{ ".to_owned() + &"!(".repeat(50_000)] {
-        assert_eq!(parse(&text), Ok(Alternatives::default()));
+        assert!(parse(&text).is_ok_and(|found| found.is_empty()));
     }
 }
 
@@ -300,5 +300,5 @@ fn queries_of_others_are_read_as_they_say() {
             n_checked += 1;
         }
     }
-    assert_eq!(n_checked, 74, "rows that say what is expected");
+    assert_eq!(n_checked, 72, "rows that say what is expected");
 }
