@@ -10,7 +10,9 @@ pub mod lenient;
 mod lexer;
 mod parser;
 pub mod print;
+pub mod regex;
 mod span_filter;
+mod types;
 mod words;
 
 pub use error::{Error, ParseError, Position, ValidationError};
@@ -22,7 +24,9 @@ pub const TEXT_BYTES_MAX: usize = 128 * 1024;
 
 /// Reads a query and checks its types.
 pub fn parse(text: &str) -> Result<ast::Query, Error> {
-    Ok(parser::query(text)?)
+    let query = parser::query(text)?;
+    types::check(&query, text)?;
+    Ok(query)
 }
 
 /// Reads the name of an attribute or intrinsic as it stands in queries: `span.foo`, `.foo`, `name`,

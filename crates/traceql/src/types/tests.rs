@@ -1,0 +1,1 @@
+//! Types against the tables of the corpora.
