@@ -13,14 +13,14 @@ use std::time::Instant;
 
 use suyuan_model::{Batch, Columns, Field};
 use suyuan_objects::ReadMeter;
-use suyuan_store::{FindError, OpenUnit, Skipped, TraceRef, Unit, structure_of};
+use suyuan_store::{FindError, OpenUnit, Skipped, SpanStructure, TraceRef, Unit, structure_of};
 
 use super::question::{Progress, Question};
 use super::ranges;
 use super::standing::{Standing, add_skipped};
 use super::top::{Candidate, Rank, TopTraces};
 use super::{Accounting, Explain, QueryError, UNIT_REPORTS_MAX, UnitFate, UnitReport};
-use crate::filter::{Condition, SourceState, Structure, TraceContext, TraceFacts, TraceNeeds};
+use crate::filter::{Condition, SourceState, TraceContext, TraceFacts, TraceNeeds};
 
 /// Rows whose traces are looked up at once.
 const LOOKUP_ROWS: usize = 4_096;
@@ -365,7 +365,7 @@ impl Finder<'_> {
 struct WholeTraces<'a> {
     trace_of_row: Vec<u32>,
     facts: Vec<TraceFacts<'a>>,
-    structure: Option<Vec<Structure>>,
+    structure: Option<Vec<SpanStructure>>,
 }
 
 impl<'a> WholeTraces<'a> {
@@ -381,7 +381,7 @@ impl<'a> WholeTraces<'a> {
         let mut trace_of_row = vec![0; batch.n_rows as usize];
         let mut facts = Vec::with_capacity(groups.len());
         let mut structure = (needs == TraceNeeds::Structure)
-            .then(|| vec![Structure::default(); batch.n_rows as usize]);
+            .then(|| vec![SpanStructure::default(); batch.n_rows as usize]);
         let mut places = ranges::Places::new(batch);
         for ((trace, of_trace), number) in groups.iter().zip(0..) {
             let root = open.summary(trace).and_then(|summary| summary.root);
@@ -416,15 +416,13 @@ impl<'a> WholeTraces<'a> {
 }
 
 /// Of the rows of one trace, in pre-order, which stand in a batch beside each other.
-pub(super) fn fill_structure(batch: &Batch, rows: Range<u32>, structure: &mut [Structure]) {
+pub(super) fn fill_structure(batch: &Batch, rows: Range<u32>, structure: &mut [SpanStructure]) {
     let Some(depths) = &batch.depth else { return };
     let places = rows.start as usize..rows.end as usize;
     let names_parent =
         |row: usize| batch.chunk.parent_span_id((places.start + row) as u32).is_some();
     let found = structure_of(&depths[places.clone()], names_parent);
-    for (structure, found) in structure[places].iter_mut().zip(found) {
-        *structure = found.into();
-    }
+    structure[places].copy_from_slice(&found);
 }
 
 /// Why a unit was not read to its end.

@@ -6,11 +6,11 @@
 use suyuan_block::traces::merged;
 use suyuan_block::tree::TreeBuilder;
 use suyuan_model::{Batch, SpanOutline, TraceRows};
-use suyuan_store::structure_of;
+use suyuan_store::{SpanStructure, structure_of};
 use suyuan_traceql::ast::FieldExpr;
 
 use super::QueryError;
-use crate::filter::{Filter, RowSet, SourceState, Structure, TraceContext, TraceFacts};
+use crate::filter::{Filter, RowSet, SourceState, TraceContext, TraceFacts};
 
 /// What stays besides the spans that fulfil the filter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,12 +50,12 @@ pub fn filter_trace(
         root_service: summary.root.and_then(|root| root.service),
         duration_nanos: summary.end_unix_nanos.wrapping_sub(summary.start_unix_nanos),
     };
-    let mut structures: Vec<Vec<Structure>> = (rows.pieces.iter())
-        .map(|piece| vec![Structure::default(); piece.chunk.n_rows()])
+    let mut structures: Vec<Vec<SpanStructure>> = (rows.pieces.iter())
+        .map(|piece| vec![SpanStructure::default(); piece.chunk.n_rows()])
         .collect();
     for (number, structure) in ordered.order.iter().zip(structure) {
         let (piece, row) = places[*number as usize];
-        structures[piece][row as usize] = structure.into();
+        structures[piece][row as usize] = structure;
     }
     let matched = matched(rows, &filter, &facts, &structures);
     let is_match = ordered.order.iter().map(|number| {
@@ -79,7 +79,7 @@ fn matched(
     rows: &TraceRows,
     filter: &Filter,
     facts: &TraceFacts<'_>,
-    structures: &[Vec<Structure>],
+    structures: &[Vec<SpanStructure>],
 ) -> Vec<RowSet> {
     let pieces = rows.pieces.iter().zip(structures).map(|(piece, structure)| {
         let n_rows = piece.chunk.n_rows() as u32;

@@ -8,12 +8,13 @@
 use std::sync::Arc;
 
 use suyuan_model::{AttributeTable, Batch, Columns, Field, ValueRef};
+use suyuan_store::SpanStructure;
 use suyuan_traceql::ast::{Attribute, AttributeScope, Intrinsic, Kind, Status, Value};
 use suyuan_traceql::print;
 
 use super::json_text::json_text;
 use super::{AnswerValue, FoundSpan};
-use crate::filter::{Structure, TraceNeeds};
+use crate::filter::TraceNeeds;
 
 const SERVICE_NAME: &str = "service.name";
 
@@ -125,7 +126,12 @@ impl Shown {
     }
 
     /// A row of a batch that has the columns. `structure`: if it is needed.
-    pub(super) fn span(&self, batch: &Batch, row: u32, structure: Option<&Structure>) -> FoundSpan {
+    pub(super) fn span(
+        &self,
+        batch: &Batch,
+        row: u32,
+        structure: Option<&SpanStructure>,
+    ) -> FoundSpan {
         let chunk = &batch.chunk;
         let at = row as usize;
         let mut attributes: Vec<(Arc<str>, AnswerValue)> =
@@ -152,7 +158,7 @@ fn value_of(
     attribute: &Attribute,
     batch: &Batch,
     row: u32,
-    structure: Option<&Structure>,
+    structure: Option<&SpanStructure>,
 ) -> Option<AnswerValue> {
     match attribute {
         Attribute::Parent { .. } => None,
@@ -217,7 +223,7 @@ fn intrinsic_of(
     intrinsic: Intrinsic,
     batch: &Batch,
     row: u32,
-    structure: Option<&Structure>,
+    structure: Option<&SpanStructure>,
 ) -> Option<AnswerValue> {
     let chunk = &batch.chunk;
     let at = row as usize;

@@ -11,13 +11,13 @@ use std::sync::Arc;
 use suyuan_block::traces::TraceSummary;
 use suyuan_model::{Columns, Field};
 use suyuan_objects::ReadMeter;
-use suyuan_store::{Assembled, AssembledPiece, Skipped, TraceKey, TraceRef, UnitName};
+use suyuan_store::{
+    Assembled, AssembledPiece, Skipped, SpanStructure, TraceKey, TraceRef, UnitName,
+};
 
 use super::question::Question;
 use super::{FoundTrace, QueryError, STATUS_ERROR, ServiceStats};
-use crate::filter::{
-    Condition, RowSet, SourceState, Structure, TraceContext, TraceFacts, TraceNeeds,
-};
+use crate::filter::{Condition, RowSet, SourceState, TraceContext, TraceFacts, TraceNeeds};
 
 /// Traces that are put together at once, so that a cancelled question ends soon.
 const TRACES_AT_ONCE: usize = 256;
@@ -39,7 +39,7 @@ struct Whole<'m> {
     pieces: &'m [AssembledPiece],
     summary: TraceSummary<'m>,
     /// For each piece, for each row of its batch; of rows that are not the trace's, anything.
-    structures: Option<Vec<Vec<Structure>>>,
+    structures: Option<Vec<Vec<SpanStructure>>>,
     /// For each piece.
     matched: Vec<RowSet>,
 }
@@ -144,12 +144,12 @@ impl<'a> Standing<'a> {
 }
 
 /// Where each row stands in the tree of the trace, for each piece, for each row of its batch.
-fn structures(assembled: &Assembled) -> Vec<Vec<Structure>> {
+fn structures(assembled: &Assembled) -> Vec<Vec<SpanStructure>> {
     let of_rows = assembled.structure().into_iter();
     let pieces = assembled.pieces.iter().zip(of_rows).map(|(piece, of_rows)| {
-        let mut structures = vec![Structure::default(); piece.batch.n_rows as usize];
+        let mut structures = vec![SpanStructure::default(); piece.batch.n_rows as usize];
         for (row, structure) in piece.rows.iter().zip(of_rows) {
-            structures[*row as usize] = structure.into();
+            structures[*row as usize] = structure;
         }
         structures
     });

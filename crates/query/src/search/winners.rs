@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use suyuan_model::{Batch, Columns, Field};
 use suyuan_objects::ReadMeter;
-use suyuan_store::{FindError, OpenUnit, Skipped, TraceRef};
+use suyuan_store::{FindError, OpenUnit, Skipped, SpanStructure, TraceRef};
 
 use super::candidates::fill_structure;
 use super::question::{Question, on_threads};
@@ -19,7 +19,7 @@ use super::ranges;
 use super::standing::add_skipped;
 use super::top::Candidate;
 use super::{Accounting, FoundSpan, FoundTrace, QueryError, STATUS_ERROR, ServiceStats};
-use crate::filter::{Structure, TraceNeeds};
+use crate::filter::TraceNeeds;
 
 /// Traces of one unit that are worth a second thread.
 const TRACES_PER_THREAD_MIN: usize = 64;
@@ -204,7 +204,7 @@ fn spans(
     let mut all = Vec::with_capacity(traces.len());
     for (candidate, rows) in traces.iter().zip(chosen) {
         if shown.needs() == TraceNeeds::Structure {
-            structure.resize(batch.n_rows as usize, Structure::default());
+            structure.resize(batch.n_rows as usize, SpanStructure::default());
             if let Some(rows) = open.rows_of(&candidate.trace)
                 && let Some(first) = places.find(rows.start)
             {
