@@ -39,6 +39,8 @@ pub enum TagScope {
     Event,
     Link,
     Instrumentation,
+    /// Traces have no attributes of their own: there are no names.
+    Trace,
     /// What every span has: a fixed list.
     Intrinsic,
 }
@@ -105,12 +107,13 @@ pub enum LegacyTag {
 }
 
 impl TagScope {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Resource,
         Self::Span,
         Self::Event,
         Self::Link,
         Self::Instrumentation,
+        Self::Trace,
         Self::Intrinsic,
     ];
 
@@ -122,6 +125,7 @@ impl TagScope {
             "event" => Self::Event,
             "link" => Self::Link,
             "instrumentation" => Self::Instrumentation,
+            "trace" => Self::Trace,
             "intrinsic" => Self::Intrinsic,
             _ => return None,
         })
@@ -134,6 +138,7 @@ impl TagScope {
             Self::Event => "event",
             Self::Link => "link",
             Self::Instrumentation => "instrumentation",
+            Self::Trace => "trace",
             Self::Intrinsic => "intrinsic",
         }
     }

@@ -66,7 +66,7 @@ impl NameSets {
 
     /// Whether names are asked for that are not the same everywhere.
     pub(super) fn asks_units(&self) -> bool {
-        self.sets.keys().any(|scope| *scope != TagScope::Intrinsic)
+        self.sets.keys().any(|scope| !matches!(scope, TagScope::Trace | TagScope::Intrinsic))
     }
 
     /// Adds a name, if its scope is asked for.

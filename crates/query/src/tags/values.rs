@@ -1,8 +1,8 @@
 //! A value as an editor is offered it, and a bounded set of them.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashSet};
+use std::fmt;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
@@ -34,18 +34,6 @@ impl TagValue {
         }
     }
 
-    /// Without quotes; numbers and durations as the language prints them.
-    pub fn text(&self) -> Cow<'_, str> {
-        match self {
-            Self::String(text) => Cow::Borrowed(text),
-            Self::Keyword(word) => Cow::Borrowed(word),
-            Self::Bool(value) => Cow::Borrowed(if *value { "true" } else { "false" }),
-            Self::Int(value) => Cow::Owned(value.to_string()),
-            Self::Float(value) => Cow::Owned(print::value(&Value::Float(*value))),
-            Self::DurationNanos(value) => Cow::Owned(print::value(&Value::DurationNanos(*value))),
-        }
-    }
-
     /// What a literal of a query says; `None` for `nil`.
     pub(super) fn of_literal(value: &Value) -> Option<Self> {
         Some(match value {
@@ -68,6 +56,20 @@ impl TagValue {
             Self::Int(_) => 3,
             Self::Float(_) => 4,
             Self::DurationNanos(_) => 5,
+        }
+    }
+}
+
+/// Without quotes; floats and durations as the language prints them.
+impl fmt::Display for TagValue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::String(text) => f.write_str(text),
+            Self::Keyword(word) => f.write_str(word),
+            Self::Bool(value) => write!(f, "{value}"),
+            Self::Int(value) => write!(f, "{value}"),
+            Self::Float(value) => f.write_str(&print::value(&Value::Float(*value))),
+            Self::DurationNanos(value) => f.write_str(&print::value(&Value::DurationNanos(*value))),
         }
     }
 }
