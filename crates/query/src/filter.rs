@@ -29,7 +29,6 @@ mod expr;
 mod kernel;
 mod look;
 mod matcher;
-mod pattern;
 mod plan;
 mod prune;
 mod row;

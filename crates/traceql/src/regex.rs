@@ -1,281 +1,343 @@
-//! Regular expressions of queries: RE2's syntax as Go reads it, written in that of Rust.
+//! Regular expressions as Go has them, rewritten for our engine.
 //!
-//! In: the text behind `=~`. Out: a pattern for the `regex` crate that matches the same whole texts.
-//! The two differ where it matters to people: `{id}` is text in Go and an error in Rust, `[[]` is one
-//! bracket, `\d`, `\w`, `\s` and `\b` know ASCII alone, and `\Q…\E` quotes.
+//! In: a pattern in the syntax of Go's `regexp`, which is what TraceQL says. Out: the same pattern
+//! in the syntax of the `regex` crate, or what is wrong with it. The two agree on most; here stand the differences: Perl
+//! classes and word borders are ASCII in Go, `\Q…\E` and octal escapes exist, brackets and `&&` in
+//! a class mean themselves, a brace that is no repetition does too, and repetitions do not nest.
+//! Never here: anything recursive, or larger than a few times the pattern.
 
-use std::fmt::Write;
 use std::iter::Peekable;
 use std::str::Chars;
 
-/// What Go allows of one repetition.
-const REPETITIONS_MAX: u32 = 1000;
+/// Go refuses more.
+const REPEAT_MAX: u32 = 1_000;
 
-/// The same pattern for the `regex` crate, held to both ends of the text, its `.` taking newlines as
-/// well. The error is for people: one line, with the place in the pattern where it is known.
-pub fn anchored(pattern: &str) -> Result<String, String> {
-    let translated = translated(pattern)?;
-    regex_syntax::Parser::new().parse(&translated).map_err(|error| described(&error))?;
-    Ok(format!(r"\A(?s:{translated})\z"))
-}
+/// What is wrong with a pattern, on one line.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Wrong(pub String);
 
-/// The kind of error, without the drawing that follows it.
-fn described(error: &regex_syntax::Error) -> String {
-    match error {
-        regex_syntax::Error::Parse(error) => error.kind().to_string(),
-        regex_syntax::Error::Translate(error) => error.kind().to_string(),
-        other => other.to_string().lines().last().unwrap_or("it cannot be read").into(),
+/// Rewrites a pattern. It is valid by itself, so that it may be put into a group, and it says
+/// nothing about the ends of a text, nor whether `.` takes newlines: in queries it does.
+pub fn rewrite(pattern: &str) -> Result<String, Wrong> {
+    let rewritten = rewritten(pattern)?;
+    match regex_syntax::parse(&rewritten) {
+        Ok(_) => Ok(rewritten),
+        Err(regex_syntax::Error::Parse(error)) => Err(Wrong(error.kind().to_string())),
+        Err(regex_syntax::Error::Translate(error)) => Err(Wrong(error.kind().to_string())),
+        Err(_) => Err(Wrong("it cannot be read".into())),
     }
 }
 
-struct Translator<'a> {
-    rest: Peekable<Chars<'a>>,
-    rust: String,
-}
-
-fn translated(pattern: &str) -> Result<String, String> {
-    let mut translator =
-        Translator { rest: pattern.chars().peekable(), rust: String::with_capacity(pattern.len()) };
-    while let Some(c) = translator.rest.next() {
-        match c {
-            '\\' => translator.escape()?,
-            '[' => translator.class()?,
-            '{' => translator.repetition()?,
-            _ => translator.rust.push(c),
-        }
-    }
-    Ok(translator.rust)
-}
-
-impl Translator<'_> {
-    /// Behind a backslash.
-    fn escape(&mut self) -> Result<(), String> {
-        let Some(c) = self.rest.next() else { return Err("a backslash at its end".into()) };
-        match c {
-            'd' => self.rust.push_str("[0-9]"),
-            'D' => self.rust.push_str("[^0-9]"),
-            'w' => self.rust.push_str("[0-9A-Za-z_]"),
-            'W' => self.rust.push_str("[^0-9A-Za-z_]"),
-            's' => self.rust.push_str(r"[\t\n\f\r ]"),
-            'S' => self.rust.push_str(r"[^\t\n\f\r ]"),
-            'b' => self.rust.push_str(r"(?-u:\b)"),
-            'B' => self.rust.push_str(r"(?-u:\B)"),
-            'Q' => self.quoted(),
-            'p' | 'P' => self.property(c),
-            _ => {
-                let literal = self.escaped_char(c)?;
-                match literal {
-                    Some(literal) => self.push_literal(literal),
-                    None => {
-                        self.rust.push('\\');
-                        self.rust.push(c);
-                    }
+/// What is wrong with groups and ranges is left to the engine to find.
+fn rewritten(pattern: &str) -> Result<String, Wrong> {
+    let mut writer = Writer { out: String::with_capacity(pattern.len() + 16) };
+    let mut rest = pattern.chars().peekable();
+    // Whether the last thing written was a repetition.
+    let mut is_repeated = false;
+    while let Some(next) = rest.next() {
+        let was_repeated = std::mem::take(&mut is_repeated);
+        match next {
+            '\\' => escape(&mut rest, &mut writer)?,
+            '[' => class(&mut rest, &mut writer)?,
+            '(' => group(&mut rest, &mut writer)?,
+            '*' | '+' | '?' | '{' => {
+                let Some(repetition) = repetition(next, &mut rest)? else {
+                    writer.literal('{');
+                    continue;
+                };
+                if was_repeated {
+                    return Err(Wrong(format!(
+                        "invalid nested repetition operator `{repetition}`"
+                    )));
                 }
+                writer.out.push_str(&repetition);
+                is_repeated = true;
             }
-        }
-        Ok(())
-    }
-
-    /// The character that an escape stands for; `None`: it stands for something else. `c` is behind
-    /// the backslash.
-    fn escaped_char(&mut self, c: char) -> Result<Option<char>, String> {
-        Ok(match c {
-            'a' => Some('\x07'),
-            'f' => Some('\x0c'),
-            't' => Some('\t'),
-            'n' => Some('\n'),
-            'r' => Some('\r'),
-            'v' => Some('\x0b'),
-            'x' => Some(self.hexadecimal()?),
-            '0'..='7' => Some(self.octal(c)?),
-            'A' | 'z' => None,
-            _ if c.is_ascii_punctuation() => Some(c),
-            _ => return Err(format!("unknown escape `\\{}`", c.escape_debug())),
-        })
-    }
-
-    fn hexadecimal(&mut self) -> Result<char, String> {
-        let error = || "`\\x` needs two hexadecimal digits, or some in braces".to_string();
-        let mut digits = String::new();
-        if self.rest.next_if_eq(&'{').is_some() {
-            while let Some(digit) = self.rest.next_if(char::is_ascii_hexdigit) {
-                digits.push(digit);
-            }
-            self.rest.next_if_eq(&'}').ok_or_else(error)?;
-        } else {
-            for _ in 0..2 {
-                digits.push(self.rest.next_if(char::is_ascii_hexdigit).ok_or_else(error)?);
-            }
-        }
-        u32::from_str_radix(&digits, 16).ok().and_then(char::from_u32).ok_or_else(error)
-    }
-
-    /// Up to three digits; one alone, save zero, would refer back, which nobody can.
-    fn octal(&mut self, first: char) -> Result<char, String> {
-        let mut digits = String::from(first);
-        while digits.len() < 3
-            && let Some(digit) = self.rest.next_if(|c| c.is_digit(8))
-        {
-            digits.push(digit);
-        }
-        if digits.len() == 1 && first != '0' {
-            return Err("back references are not supported".into());
-        }
-        let number = u32::from_str_radix(&digits, 8).ok();
-        number.and_then(char::from_u32).ok_or_else(|| "too large an octal number".into())
-    }
-
-    /// `\pN`, `\p{Greek}`, `\p{^Greek}`
-    fn property(&mut self, letter: char) {
-        self.rust.push('\\');
-        let is_braced = self.rest.peek() == Some(&'{');
-        let mut behind: String = String::new();
-        if is_braced {
-            while let Some(c) = self.rest.next() {
-                behind.push(c);
-                if c == '}' {
-                    break;
-                }
-            }
-        } else {
-            behind.extend(self.rest.next());
-        }
-        let negated = behind.strip_prefix("{^");
-        let flipped = if letter == 'p' { 'P' } else { 'p' };
-        match negated {
-            Some(name) => {
-                let _ = write!(self.rust, "{flipped}{{{name}");
-            }
-            None => {
-                self.rust.push(letter);
-                self.rust.push_str(&behind);
-            }
+            ')' | '|' | '^' | '$' | '.' => writer.out.push(next),
+            literal => writer.literal(literal),
         }
     }
+    Ok(writer.out)
+}
 
-    /// Text up to `\E` or the end.
-    fn quoted(&mut self) {
-        while let Some(c) = self.rest.next() {
-            if c == '\\' && self.rest.next_if_eq(&'E').is_some() {
-                return;
-            }
-            self.push_literal(c);
+struct Writer {
+    out: String,
+}
+
+impl Writer {
+    fn literal(&mut self, char: char) {
+        if regex_syntax::is_meta_character(char) {
+            self.out.push('\\');
         }
+        self.out.push(char);
     }
+}
 
-    /// Behind `{`: a repetition, or just a brace.
-    fn repetition(&mut self) -> Result<(), String> {
-        let mut ahead = self.rest.clone();
-        let mut inside = String::new();
-        while let Some(c) = ahead.next_if(|c| c.is_ascii_digit() || *c == ',') {
-            inside.push(c);
-        }
-        let (least, most) = inside.split_once(',').unwrap_or((&inside, &inside));
-        let is_count = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-        let is_repetition = ahead.next_if_eq(&'}').is_some()
-            && is_count(least)
-            && (most.is_empty() || is_count(most));
-        if !is_repetition {
-            self.rust.push_str(r"\{");
+type Rest<'a> = Peekable<Chars<'a>>;
+
+/// After a backslash outside of classes.
+fn escape(rest: &mut Rest<'_>, writer: &mut Writer) -> Result<(), Wrong> {
+    match rest.peek() {
+        Some('b') => writer.out.push_str(r"(?-u:\b)"),
+        Some('B') => writer.out.push_str(r"(?-u:\B)"),
+        Some('A') => writer.out.push_str(r"\A"),
+        Some('z') => writer.out.push_str(r"\z"),
+        Some('C') => return Err(Wrong(r"`\C` matches a single byte: use `.`".into())),
+        Some('Q') => {
+            rest.next();
+            quoted(rest, writer);
             return Ok(());
         }
-        let too_many =
-            |text: &str| !text.is_empty() && !text.parse().is_ok_and(|n: u32| n <= REPETITIONS_MAX);
-        if too_many(least) || too_many(most) {
-            return Err(format!("more than {REPETITIONS_MAX} repetitions"));
+        Some('d' | 'D' | 's' | 'S' | 'w' | 'W' | 'p' | 'P') => {
+            return class_escape(rest, writer, Within::Pattern);
         }
-        self.rest = ahead;
-        let _ = write!(self.rust, "{{{inside}}}");
-        Ok(())
+        _ => {
+            let char = char_escape(rest)?;
+            writer.literal(char);
+            return Ok(());
+        }
     }
+    rest.next();
+    Ok(())
+}
 
-    /// Behind `[`, up to its `]`.
-    fn class(&mut self) -> Result<(), String> {
-        self.rust.push('[');
-        if self.rest.next_if_eq(&'^').is_some() {
-            self.rust.push('^');
+/// After `\Q`: all up to `\E` means itself.
+fn quoted(rest: &mut Rest<'_>, writer: &mut Writer) {
+    while let Some(next) = rest.next() {
+        if next == '\\' && rest.peek() == Some(&'E') {
+            rest.next();
+            return;
         }
-        let mut is_first = true;
-        loop {
-            let Some(c) = self.rest.next() else { return Err("unclosed character class".into()) };
-            if c == ']' && !is_first {
-                self.rust.push(']');
-                return Ok(());
+        writer.literal(next);
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Within {
+    Pattern,
+    Class,
+}
+
+/// After the backslash of `\d`, `\pL` and the like.
+fn class_escape(rest: &mut Rest<'_>, writer: &mut Writer, within: Within) -> Result<(), Wrong> {
+    let letter = rest.next();
+    let members = match letter {
+        Some('d' | 'D') => "0-9",
+        Some('s' | 'S') => r"\t\n\f\r ",
+        Some('w' | 'W') => "0-9A-Za-z_",
+        _ => return unicode_class(letter == Some('P'), rest, writer),
+    };
+    match (within, letter) {
+        (_, Some('D' | 'S' | 'W')) => writer.out.push_str(&format!("[^{members}]")),
+        (Within::Pattern, _) => writer.out.push_str(&format!("[{members}]")),
+        (Within::Class, _) => writer.out.push_str(members),
+    }
+    Ok(())
+}
+
+/// After `\p` or `\P`: a letter, or a name in braces. Go knows categories and scripts alone.
+fn unicode_class(is_negated: bool, rest: &mut Rest<'_>, writer: &mut Writer) -> Result<(), Wrong> {
+    let invalid = || Wrong("invalid Unicode class".into());
+    let mut name = String::new();
+    match rest.next().ok_or_else(invalid)? {
+        '{' => loop {
+            match rest.next().ok_or_else(invalid)? {
+                '}' => break,
+                next => name.push(next),
             }
-            is_first = false;
-            let Some(low) = self.class_item(c)? else { continue };
-            self.push_literal(low);
-            let mut ahead = self.rest.clone();
-            let is_range = ahead.next() == Some('-') && ahead.peek().is_some_and(|c| *c != ']');
-            if !is_range {
-                continue;
+        },
+        letter => name.push(letter),
+    }
+    let (is_inverted, bare) = match name.strip_prefix('^') {
+        Some(bare) => (true, bare),
+        None => (false, name.as_str()),
+    };
+    if bare.is_empty() || !bare.chars().all(|char| char.is_ascii_alphanumeric() || char == '_') {
+        return Err(invalid());
+    }
+    let letter = if is_negated != is_inverted { 'P' } else { 'p' };
+    writer.out.push_str(&format!(r"\{letter}{{{bare}}}"));
+    Ok(())
+}
+
+/// After a backslash: the one character that it means.
+fn char_escape(rest: &mut Rest<'_>) -> Result<char, Wrong> {
+    let Some(next) = rest.next() else { return Err(Wrong("trailing backslash".into())) };
+    let invalid = || Wrong(format!(r"invalid escape sequence `\{next}`"));
+    let char = match next {
+        'a' => '\x07',
+        'f' => '\x0c',
+        'n' => '\n',
+        'r' => '\r',
+        't' => '\t',
+        'v' => '\x0b',
+        'x' => return hexadecimal(rest).ok_or_else(invalid),
+        // A lone digit other than 0 would refer back.
+        '1'..='7' if !matches!(rest.peek(), Some('0'..='7')) => return Err(invalid()),
+        '0'..='7' => {
+            let mut code = next as u32 - '0' as u32;
+            for _ in 0..2 {
+                let Some(digit) = rest.next_if(|char| ('0'..='7').contains(char)) else { break };
+                code = code * 8 + digit as u32 - '0' as u32;
             }
-            self.rest.next();
-            let Some(c) = self.rest.next() else { return Err("unclosed character class".into()) };
-            let high = match c {
-                '\\' => {
-                    let escaped = self.rest.next().ok_or("a backslash at its end")?;
-                    self.escaped_char(escaped)?
+            char::from_u32(code).ok_or_else(invalid)?
+        }
+        punctuation if punctuation.is_ascii() && !punctuation.is_ascii_alphanumeric() => {
+            punctuation
+        }
+        _ => return Err(invalid()),
+    };
+    Ok(char)
+}
+
+/// After `\x`: two digits, or any number of them in braces.
+fn hexadecimal(rest: &mut Rest<'_>) -> Option<char> {
+    if rest.next_if_eq(&'{').is_none() {
+        let (high, low) = (rest.next()?.to_digit(16)?, rest.next()?.to_digit(16)?);
+        return char::from_u32(high * 16 + low);
+    }
+    let mut code = None;
+    loop {
+        match rest.next()? {
+            '}' => return char::from_u32(code?),
+            digit => {
+                let value: u32 = code.unwrap_or(0);
+                code = Some(value.checked_mul(16)?.checked_add(digit.to_digit(16)?)?);
+            }
+        }
+    }
+}
+
+/// After `[`.
+fn class(rest: &mut Rest<'_>, writer: &mut Writer) -> Result<(), Wrong> {
+    let missing = || Wrong("missing closing `]`".into());
+    writer.out.push('[');
+    if rest.next_if_eq(&'^').is_some() {
+        writer.out.push('^');
+    }
+    let mut is_first = true;
+    loop {
+        let next = rest.next().ok_or_else(missing)?;
+        let is_end = next == ']' && !std::mem::take(&mut is_first);
+        is_first = false;
+        if is_end {
+            writer.out.push(']');
+            return Ok(());
+        }
+        if next == '[' && rest.peek() == Some(&':') && posix_class(rest, writer) {
+            continue;
+        }
+        if next == '\\'
+            && matches!(rest.peek(), Some('d' | 'D' | 's' | 'S' | 'w' | 'W' | 'p' | 'P'))
+        {
+            class_escape(rest, writer, Within::Class)?;
+            continue;
+        }
+        writer.literal(if next == '\\' { char_escape(rest)? } else { next });
+        // A range, unless the hyphen is the last of the class.
+        let mut ahead = rest.clone();
+        if ahead.next() == Some('-') && ahead.peek().is_some_and(|char| *char != ']') {
+            rest.next();
+            writer.out.push('-');
+            let end = rest.next().ok_or_else(missing)?;
+            writer.literal(if end == '\\' { char_escape(rest)? } else { end });
+        }
+    }
+}
+
+/// `[:alpha:]`, after its bracket; written and consumed if it is one.
+fn posix_class(rest: &mut Rest<'_>, writer: &mut Writer) -> bool {
+    let mut ahead = rest.clone();
+    let mut name = String::new();
+    ahead.next();
+    loop {
+        match ahead.next() {
+            Some(':') if ahead.next_if_eq(&']').is_some() => break,
+            Some(char) if char.is_ascii_lowercase() || char == '^' && name.is_empty() => {
+                name.push(char);
+            }
+            _ => return false,
+        }
+    }
+    *rest = ahead;
+    writer.out.push_str(&format!("[:{name}:]"));
+    true
+}
+
+/// After `(`.
+fn group(rest: &mut Rest<'_>, writer: &mut Writer) -> Result<(), Wrong> {
+    writer.out.push('(');
+    if rest.next_if_eq(&'?').is_none() {
+        return Ok(());
+    }
+    writer.out.push('?');
+    let invalid = || Wrong("invalid or unsupported group".into());
+    loop {
+        let next = rest.next().ok_or_else(invalid)?;
+        writer.out.push(next);
+        match next {
+            'i' | 'm' | 's' | 'U' | '-' => {}
+            ':' | ')' => return Ok(()),
+            'P' if rest.peek() == Some(&'<') => {}
+            '<' => {
+                // A name; look-behind is nothing that Go has.
+                while let Some(char) = rest.next() {
+                    if !char.is_alphanumeric() && char != '_' && char != '>' {
+                        return Err(invalid());
+                    }
+                    writer.out.push(char);
+                    if char == '>' {
+                        return Ok(());
+                    }
                 }
-                _ => Some(c),
-            };
-            let high = high.ok_or("a range of characters that ends with none")?;
-            if high < low {
-                return Err(format!("the range {low}-{high} ends before it starts"));
+                return Err(invalid());
             }
-            self.rust.push('-');
-            self.push_literal(high);
+            _ => return Err(invalid()),
         }
     }
+}
 
-    /// An item of a class that begins with `c`: the character it is, or `None` for a whole class,
-    /// which is written.
-    fn class_item(&mut self, c: char) -> Result<Option<char>, String> {
-        if c == '[' && self.rest.peek() == Some(&':') {
-            return Ok(self.named_class());
-        }
-        if c != '\\' {
-            return Ok(Some(c));
-        }
-        let Some(escaped) = self.rest.next() else { return Err("a backslash at its end".into()) };
-        match escaped {
-            'd' => self.rust.push_str("0-9"),
-            'w' => self.rust.push_str("0-9A-Za-z_"),
-            's' => self.rust.push_str(r"\t\n\f\r\x20"),
-            'D' => self.rust.push_str("[^0-9]"),
-            'W' => self.rust.push_str("[^0-9A-Za-z_]"),
-            'S' => self.rust.push_str(r"[^\t\n\f\r\x20]"),
-            'p' | 'P' => self.property(escaped),
-            _ => {
-                let literal = self.escaped_char(escaped)?;
-                let unknown = || format!("`\\{escaped}` in a character class");
-                return literal.ok_or_else(unknown).map(Some);
-            }
-        }
-        Ok(None)
+/// A repetition that begins with this character, lazy or not; none if a brace means itself.
+fn repetition(first: char, rest: &mut Rest<'_>) -> Result<Option<String>, Wrong> {
+    let mut repetition = String::from(first);
+    if first == '{' {
+        let Some((text, after)) = bounds(rest.clone())? else { return Ok(None) };
+        repetition = text;
+        *rest = after;
     }
+    if rest.next_if_eq(&'?').is_some() {
+        repetition.push('?');
+    }
+    Ok(Some(repetition))
+}
 
-    /// `[:alpha:]`, of which the bracket is taken; or the bracket as itself.
-    fn named_class(&mut self) -> Option<char> {
-        let mut ahead = self.rest.clone();
-        let mut name = String::new();
-        ahead.next();
-        while let Some(c) = ahead.next_if(|c| c.is_ascii_lowercase() || *c == '^') {
-            name.push(c);
-        }
-        if ahead.next() != Some(':') || ahead.next() != Some(']') {
-            return Some('[');
-        }
-        self.rest = ahead;
-        let _ = write!(self.rust, "[:{name}:]");
-        None
+/// `n}`, `n,}` or `n,m}`, and what follows.
+fn bounds(mut rest: Rest<'_>) -> Result<Option<(String, Rest<'_>)>, Wrong> {
+    let Some(min) = count(&mut rest) else { return Ok(None) };
+    let mut text = format!("{{{min}");
+    let mut max = Some(min);
+    if rest.next_if_eq(&',').is_some() {
+        text.push(',');
+        max = count(&mut rest);
+        text.extend(max.map(|max| max.to_string()));
     }
+    if rest.next() != Some('}') {
+        return Ok(None);
+    }
+    text.push('}');
+    if min > REPEAT_MAX || max.is_some_and(|max| max > REPEAT_MAX || max < min) {
+        return Err(Wrong(format!("invalid repeat count `{text}`")));
+    }
+    Ok(Some((text, rest)))
+}
 
-    /// A character that stands for itself.
-    fn push_literal(&mut self, c: char) {
-        if c.is_ascii_punctuation() && !matches!(c, '<' | '>') {
-            self.rust.push('\\');
-        }
-        self.rust.push(c);
+/// Digits; a number too large for any repetition stays too large.
+fn count(rest: &mut Rest<'_>) -> Option<u32> {
+    let mut count: Option<u32> = None;
+    while let Some(digit) = rest.next_if(char::is_ascii_digit) {
+        let digit = digit as u32 - '0' as u32;
+        count = Some(count.unwrap_or(0).saturating_mul(10).saturating_add(digit));
     }
+    count
 }

@@ -13,7 +13,9 @@ use regex::{Regex, RegexBuilder};
 use regex_syntax::hir::literal::Extractor;
 use regex_syntax::hir::{Class, Hir, HirKind, Look};
 
-use super::{FilterError, pattern};
+use suyuan_traceql::regex::rewrite;
+
+use super::FilterError;
 
 /// Memory of a compiled expression. Lists of texts do not count: they are not compiled.
 const REGEX_BYTES_MAX: usize = 4 << 20;
@@ -40,7 +42,7 @@ pub(super) enum Matcher {
 impl Matcher {
     pub(super) fn compile(pattern: &str) -> Result<Self, FilterError> {
         let invalid = |reason: String| FilterError::Regex { pattern: pattern.into(), reason };
-        let rewritten = pattern::rewrite(pattern).map_err(|wrong| invalid(wrong.0))?;
+        let rewritten = rewrite(pattern).map_err(|wrong| invalid(wrong.0))?;
         // Alone first: `a)(b` is not valid, and within a group it would be.
         let hir = regex_syntax::ParserBuilder::new()
             .dot_matches_new_line(true)

@@ -158,7 +158,7 @@ impl Checker<'_> {
             let problem = format!("the right side of `{}` has to be text", op.spelling());
             return Err(self.error(right.place, problem));
         };
-        regex::anchored(pattern)
+        regex::rewrite(pattern)
             .map(|_| ())
             .map_err(|error| self.error(right.place, format!("not a regular expression: {error}")))
     }
