@@ -64,6 +64,12 @@ impl Block {
         self.broken.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// As if its files were damaged.
+    #[cfg(test)]
+    pub(crate) fn break_for_test(&self, reason: &str) {
+        *self.broken.lock().expect("not poisoned") = Some(reason.to_owned());
+    }
+
     /// Its files, opened the first time.
     pub(crate) fn reader(
         &self,

@@ -241,6 +241,41 @@ impl Driver {
         *self.log.end.lock().expect("not poisoned")
     }
 
+    /// Publishes a chunk that grows: only its first spans are seen. [`Self::publish_rest`] comes
+    /// next.
+    pub(crate) fn publish_first(&mut self, tenant: &Tenant, spans: &[TestSpan], n_seen: u32) {
+        let chunk = Arc::new(chunk(spans));
+        self.expected.add(tenant, &spans[..n_seen as usize], &chunk);
+        let number = self.chunk_numbers.get(tenant).copied().unwrap_or_default();
+        self.store.publish(Publication {
+            tenant: tenant.clone(),
+            chunk_number: number,
+            visible_rows: n_seen,
+            chunk,
+            received_unix_nanos: UnixNanosRange::of(self.received_unix_nanos),
+            is_final: false,
+        });
+    }
+
+    /// The same chunk, of which all is seen now.
+    pub(crate) fn publish_rest(&mut self, tenant: &Tenant, spans: &[TestSpan]) {
+        self.publish(tenant, spans);
+    }
+
+    /// Returns when all live chunks of a tenant lie in scratch files: the store has no memory for
+    /// them.
+    pub(crate) fn wait_until_spilled(&self, tenant: &Tenant) {
+        let is_spilled = |window: crate::live::TenantWindow| {
+            let window = window.read().expect("not poisoned");
+            let mut chunks = (0..window.n_chunks()).map(|number| window.chunk(number));
+            chunks.all(|place| matches!(place, crate::window::ChunkPlace::Spilled(_)))
+        };
+        let view = self.store.0.view();
+        while !view.live.iter().filter_map(|live| live.window(tenant)).all(is_spilled) {
+            std::thread::yield_now();
+        }
+    }
+
     fn publish_chunk(&mut self, tenant: &Tenant, chunk: Arc<Chunk>) {
         let number = self.chunk_numbers.entry(tenant.clone()).or_default();
         let publication = Publication {

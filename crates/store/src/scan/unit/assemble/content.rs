@@ -38,17 +38,17 @@ impl<'a> Contents<'a> {
         skipped: &mut Vec<Skipped>,
     ) -> Result<Vec<Content>, FindError> {
         let mut contents = Vec::new();
-        for rows in pieces.iter().flat_map(|piece| piece.rows.iter().map(|rows| (piece.unit, rows)))
-        {
-            let (unit, rows) = rows;
-            match self.rows(unit, rows) {
-                Ok((chunk, first)) => {
-                    let rows = first..first + (rows.end - rows.start);
-                    contents.extend(rows.map(|row| Some((chunk.clone(), row))));
-                }
-                Err(error) => {
-                    skip(skipped, error)?;
-                    contents.extend(rows.clone().map(|_| None));
+        for piece in pieces {
+            for rows in &piece.rows {
+                match self.rows(piece.unit, rows) {
+                    Ok((chunk, first)) => {
+                        let rows = first..first + (rows.end - rows.start);
+                        contents.extend(rows.map(|row| Some((chunk.clone(), row))));
+                    }
+                    Err(error) => {
+                        skip(skipped, error)?;
+                        contents.extend(rows.clone().map(|_| None));
+                    }
                 }
             }
         }
