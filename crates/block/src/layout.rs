@@ -27,11 +27,11 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use suyuan_model::ValueType;
 
-pub(crate) use columns::kind_of;
 pub use columns::{
     attribute_column_name, event_columns, link_columns, overflow_buckets,
     parse_attribute_column_name, resource_columns, scope_columns, span_columns, type_name,
 };
+pub(crate) use columns::{kind_of, overflow_column_name};
 pub use counts::KeyCounts;
 
 /// What an attribute belongs to. The numbers stand in the key directory.

@@ -22,7 +22,7 @@ use suyuan_objects::{ObjectError, Objects, ReadMeter};
 use crate::column::{Column, Values};
 use crate::file::read::{FileReader, Keep, ReadCache, ReadError as FileError};
 use crate::filter::{FilterError, IdFilter, TenantSeed};
-use crate::layout::{Layout, OVERFLOW_BUCKETS, Scope};
+use crate::layout::{Layout, OVERFLOW_BUCKETS, Scope, overflow_column_name};
 use crate::meta::{BlockMeta, SideRows, SliceMeta, TenantMeta, TenantRange};
 use crate::traces::{TraceTable, TraceTableError};
 use crate::unstage::{Part, SpanParts, UnstageError, unstage};
@@ -362,7 +362,7 @@ impl BlockReader {
             return Ok(u16::MAX);
         }
         let has_column =
-            |bucket: &usize| file.file.column(&format!("overflow_{bucket:02}")).is_some();
+            |bucket: &usize| file.file.column(&overflow_column_name(*bucket)).is_some();
         Ok((0..OVERFLOW_BUCKETS).filter(has_column).fold(0, |bits, bucket| bits | 1 << bucket))
     }
 

@@ -110,7 +110,7 @@ fn push_attributes(columns: &mut Vec<ColumnSpec>, table: &TableLayout) {
     for bucket in 0..OVERFLOW_BUCKETS {
         if table.overflow_buckets & 1 << bucket != 0 {
             columns.push(ColumnSpec::optional(
-                &format!("overflow_{bucket:02}"),
+                &overflow_column_name(bucket),
                 Kind::Bytes,
                 Encoding::Plain,
             ));
@@ -122,6 +122,11 @@ fn push_attributes(columns: &mut Vec<ColumnSpec>, table: &TableLayout) {
 /// The name of an attribute's column.
 pub fn attribute_column_name(key: &str, value_type: ValueType) -> String {
     format!("attr:{}:{key}", type_name(value_type))
+}
+
+/// The name of the column of an overflow bucket.
+pub(crate) fn overflow_column_name(bucket: usize) -> String {
+    format!("overflow_{bucket:02}")
 }
 
 /// As column names say it.

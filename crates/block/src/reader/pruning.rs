@@ -10,9 +10,11 @@ use suyuan_ids::TraceId;
 use suyuan_model::ValueType;
 use suyuan_objects::ReadMeter;
 
-use super::{BlockReader, ReadError};
+use super::{BlockReader, OpenFile, ReadError};
+use crate::column::Values;
 use crate::directory::Presence;
-use crate::layout::{Place, Scope};
+use crate::file::read::NumberBounds;
+use crate::layout::{Place, Scope, attribute_column_name, overflow_bucket, overflow_column_name};
 
 /// A value that a span must have exactly.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,15 +85,54 @@ impl BlockReader {
         probe: &Probe<'_>,
         meter: &ReadMeter,
     ) -> Result<bool, ReadError> {
-        let _ = (tenant, slice, probe, meter);
-        todo!()
+        let spans = self.spans_metered(meter)?;
+        let key_column = |key, value_type| self.key_column(&spans, tenant, slice, key, value_type);
+        match *probe {
+            Probe::Name(name) => {
+                self.may_hold_text(&spans, slice, spans.column("name")?, name, meter)
+            }
+            Probe::SpanText { key, text } => match key_column(key, ValueType::String)? {
+                KeyColumn::Nowhere => Ok(false),
+                KeyColumn::Unknown => Ok(true),
+                KeyColumn::Column(column) => self.may_hold_text(&spans, slice, column, text, meter),
+            },
+            Probe::SpanInt { key, value } => match key_column(key, ValueType::Int)? {
+                KeyColumn::Nowhere => Ok(false),
+                KeyColumn::Unknown => Ok(true),
+                KeyColumn::Column(column) => {
+                    let rows = self.slice_rows(tenant, slice)?;
+                    self.may_hold_int(&spans, (slice, column), &rows, value, meter)
+                }
+            },
+            Probe::SpanDouble { key, value } => {
+                let between = Between::SpanDouble { key, min: value, max: value };
+                Ok(!self.page_candidates(tenant, slice, &between, meter)?.is_empty())
+            }
+            Probe::SpanBool { key, value } => match key_column(key, ValueType::Bool)? {
+                KeyColumn::Nowhere => Ok(false),
+                KeyColumn::Unknown => Ok(true),
+                KeyColumn::Column(column) => {
+                    let bounds = spans.file.chunk_bounds(slice as usize, column);
+                    let wanted = u64::from(value);
+                    Ok(bounds.is_none_or(|[min, max]| min <= wanted && wanted <= max))
+                }
+            },
+            Probe::TraceId(id) => {
+                let (group, column) = (slice as usize, spans.column("trace_id")?);
+                if !spans.file.may_contain(group, column, id.as_bytes(), meter)? {
+                    return Ok(false);
+                }
+                let between = Between::TraceId { min: id, max: id };
+                Ok(!self.page_candidates(tenant, slice, &between, meter)?.is_empty())
+            }
+        }
     }
 
     /// The tenant's rows of a slice among which all those are whose value lies between the bounds:
     /// whole pages, ascending, apart. Empty: there are none.
     ///
-    /// Bounds of pages are exact: none of the kinds here is cut short. A page of doubles whose
-    /// bounds are unknown, since it holds nothing but NaN, holds no number between any two.
+    /// Bounds of pages are exact: values of these kinds are never cut short. NaN lies between no
+    /// two numbers. Where a file does not say bounds, or a key has no column, all rows remain.
     pub fn page_candidates(
         &self,
         tenant: u32,
@@ -99,8 +140,40 @@ impl BlockReader {
         between: &Between<'_>,
         meter: &ReadMeter,
     ) -> Result<Vec<Range<u32>>, ReadError> {
-        let _ = (tenant, slice, between, meter);
-        todo!()
+        let rows = self.slice_rows(tenant, slice)?;
+        let spans = self.spans_metered(meter)?;
+        let group = slice as usize;
+        let key_column = |key, value_type| self.key_column(&spans, tenant, slice, key, value_type);
+        let (column, test) = match *between {
+            Between::TraceId { min, max } => {
+                let ids = (min.as_bytes(), max.as_bytes());
+                let column = spans.column("trace_id")?;
+                let rows = spans.file.rows_between_ids(group, column, &rows, ids)?;
+                return Ok(if rows.is_empty() { Vec::new() } else { vec![rows] });
+            }
+            Between::DurationNanos { min, max } => {
+                let column = KeyColumn::Column(spans.column("duration_nanos")?);
+                (column, Test::Ints(min, max))
+            }
+            Between::StartUnixNanos { min, max } => {
+                let column = KeyColumn::Column(spans.column("start_unix_nanos")?);
+                (column, Test::Ints(min, max))
+            }
+            Between::SpanInt { key, min, max } => {
+                (key_column(key, ValueType::Int)?, Test::Ints(min, max))
+            }
+            Between::SpanDouble { key, min, max } => {
+                (key_column(key, ValueType::Double)?, Test::Doubles(min, max))
+            }
+        };
+        match column {
+            KeyColumn::Nowhere => Ok(Vec::new()),
+            KeyColumn::Unknown => Ok(vec![rows]),
+            KeyColumn::Column(column) => {
+                let may_hold = |bounds| test.may_hold(bounds);
+                Ok(spans.file.rows_where(group, column, &rows, meter, may_hold)?)
+            }
+        }
     }
 
     /// Visits each text of spans in the slice once, in no order, if dictionaries alone tell them.
@@ -114,7 +187,117 @@ impl BlockReader {
         meter: &ReadMeter,
         visit: &mut dyn FnMut(&str),
     ) -> Result<bool, ReadError> {
-        let _ = (tenant, slice, of, meter, visit);
-        todo!()
+        if self.range(tenant, slice)?.n_rows != self.slice_meta(slice)?.n_rows {
+            return Ok(false);
+        }
+        let spans = self.spans_metered(meter)?;
+        let column = match of {
+            TextOf::Name => spans.column("name")?,
+            TextOf::SpanKey(key) => {
+                match self.key_column(&spans, tenant, slice, key, ValueType::String)? {
+                    KeyColumn::Nowhere => return Ok(true),
+                    KeyColumn::Unknown => return Ok(false),
+                    KeyColumn::Column(column) => column,
+                }
+            }
+        };
+        let values = spans.file.distinct_values(slice as usize, column, meter)?;
+        let Some(Values::Text(texts)) = values.as_deref() else { return Ok(false) };
+        (0..texts.len()).for_each(|place| visit(texts.value(place)));
+        Ok(true)
+    }
+
+    /// Where a slice has the values of a key and type of spans.
+    fn key_column(
+        &self,
+        spans: &OpenFile,
+        tenant: u32,
+        slice: u32,
+        key: &str,
+        value_type: ValueType,
+    ) -> Result<KeyColumn, ReadError> {
+        let is_null = |column: &usize| spans.file.is_null(slice as usize, *column);
+        match self.key_place(tenant, Scope::Span, key, value_type) {
+            KeyPlace::Absent => Ok(KeyColumn::Nowhere),
+            KeyPlace::Column { .. } => {
+                let column = spans.column(&attribute_column_name(key, value_type))?;
+                Ok(if is_null(&column) { KeyColumn::Nowhere } else { KeyColumn::Column(column) })
+            }
+            KeyPlace::Mixed => {
+                let list = spans.file.column("attributes");
+                let bucket = || spans.file.column(&overflow_column_name(overflow_bucket(key)));
+                let has_some = list.or_else(bucket).is_some_and(|column| !is_null(&column));
+                Ok(if has_some { KeyColumn::Unknown } else { KeyColumn::Nowhere })
+            }
+        }
+    }
+
+    fn may_hold_text(
+        &self,
+        spans: &OpenFile,
+        slice: u32,
+        column: usize,
+        text: &str,
+        meter: &ReadMeter,
+    ) -> Result<bool, ReadError> {
+        let group = slice as usize;
+        if !spans.file.may_contain(group, column, text.as_bytes(), meter)? {
+            return Ok(false);
+        }
+        let values = spans.file.distinct_values(group, column, meter)?;
+        let Some(Values::Text(texts)) = values.as_deref() else { return Ok(true) };
+        Ok((0..texts.len()).any(|place| texts.value(place) == text))
+    }
+
+    fn may_hold_int(
+        &self,
+        spans: &OpenFile,
+        (slice, column): (u32, usize),
+        rows: &Range<u32>,
+        value: i64,
+        meter: &ReadMeter,
+    ) -> Result<bool, ReadError> {
+        let group = slice as usize;
+        let test = Test::Ints(value, value);
+        let of_chunk = spans.file.chunk_bounds(group, column);
+        if of_chunk.is_some_and(|bounds| !test.may_hold(bounds))
+            || !spans.file.may_contain(group, column, &value.to_le_bytes(), meter)?
+        {
+            return Ok(false);
+        }
+        let values = spans.file.distinct_values(group, column, meter)?;
+        if let Some(Values::I64(numbers)) = values.as_deref() {
+            return Ok(numbers.contains(&value));
+        }
+        let pages =
+            spans.file.rows_where(group, column, rows, meter, |bounds| test.may_hold(bounds))?;
+        Ok(!pages.is_empty())
+    }
+}
+
+/// Where a slice has the values of a key and type.
+enum KeyColumn {
+    /// No row has it.
+    Nowhere,
+    /// In a list with others, or not at all.
+    Unknown,
+    Column(usize),
+}
+
+/// What bounds of pages are held against.
+#[derive(Clone, Copy)]
+enum Test {
+    Ints(i64, i64),
+    Doubles(f64, f64),
+}
+
+impl Test {
+    fn may_hold(self, [page_min, page_max]: NumberBounds) -> bool {
+        match self {
+            Self::Ints(min, max) => page_min.cast_signed() <= max && min <= page_max.cast_signed(),
+            Self::Doubles(min, max) => {
+                f64::from_bits(page_min) <= max && min <= f64::from_bits(page_max)
+            }
+        }
     }
 }

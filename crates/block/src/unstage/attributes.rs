@@ -17,7 +17,8 @@ use super::{Part, UnstageError};
 use crate::column::{self, Column};
 use crate::key_values;
 use crate::layout::{
-    COLUMNS_MAX, OVERFLOW_BUCKETS, TableLayout, overflow_bucket, parse_attribute_column_name,
+    COLUMNS_MAX, OVERFLOW_BUCKETS, TableLayout, overflow_bucket, overflow_column_name,
+    parse_attribute_column_name,
 };
 
 mod growing;
@@ -32,7 +33,7 @@ pub(super) fn attributes(
     }
     let mut table = Reassembly::default();
     table.add_columns(layout, part)?;
-    let lists = (0..OVERFLOW_BUCKETS).map(|bucket| (bucket, format!("overflow_{bucket:02}")));
+    let lists = (0..OVERFLOW_BUCKETS).map(|bucket| (bucket, overflow_column_name(bucket)));
     for (bucket, name) in lists {
         table.add_list(&name, part, Some((layout, bucket)))?;
     }

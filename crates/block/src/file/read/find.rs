@@ -88,6 +88,27 @@ impl FileReader {
         }
     }
 
+    /// The rows of `rows` in pages of ids some of which may lie between two, both included.
+    pub(crate) fn rows_between_ids(
+        &self,
+        row_group: usize,
+        column: usize,
+        rows: &Range<u32>,
+        ids: (&[u8; 16], &[u8; 16]),
+    ) -> Result<Range<u32>, ReadError> {
+        let covers = self.cover(row_group, std::slice::from_ref(rows), &[column])?;
+        let Some(cover) = covers.first().filter(|_| !rows.is_empty()) else { return Ok(0..0) };
+        let group = &self.footer.row_groups[row_group];
+        let first_rows = &group.first_rows[usize::from(cover.chunk.first_rows)];
+        let pages = self.pages_between(row_group, column, pages_of(first_rows, rows), ids);
+        if pages.is_empty() {
+            return Ok(0..0);
+        }
+        let start = page_rows(first_rows, pages.start, group.n_rows).start;
+        let end = page_rows(first_rows, pages.end - 1, group.n_rows).end;
+        Ok(start.max(rows.start)..end.min(rows.end))
+    }
+
     /// From the first page that may hold the id to the last one. The first and the last page of
     /// `pages` may hold rows of another tenant: only their bounds may be wider than ours.
     fn pages_with_id(
@@ -97,11 +118,21 @@ impl FileReader {
         pages: Range<usize>,
         id: &[u8; 16],
     ) -> Range<usize> {
+        self.pages_between(row_group, column, pages, (id, id))
+    }
+
+    fn pages_between(
+        &self,
+        row_group: usize,
+        column: usize,
+        pages: Range<usize>,
+        (first_id, last_id): (&[u8; 16], &[u8; 16]),
+    ) -> Range<usize> {
         let chunk = self.footer.chunk_number(row_group, column) as u32;
         let bounds = self.id_bounds.binary_search_by_key(&chunk, |bounds| bounds.chunk);
         let Ok(bounds) = bounds.map(|place| &self.id_bounds[place].pages) else { return pages };
         let may_hold = |page: &usize| match bounds.get(*page) {
-            Some(Some((min, max))) => min <= id && id <= max,
+            Some(Some((min, max))) => min <= last_id && first_id <= max,
             _ => true,
         };
         let first = pages.clone().find(may_hold);
@@ -206,7 +237,7 @@ impl FileReader {
     }
 
     /// The bounds of every page; none if the file does not say any.
-    fn stored_bounds(
+    pub(super) fn stored_bounds(
         &self,
         row_group: usize,
         column: usize,

@@ -2,7 +2,7 @@
 //!
 //! In: the last bytes of a file. Out: [`Footer`]: columns, row groups, and where every page lies.
 //! A block of a million spans has twenty row groups of 45 columns of six pages, and hundreds of
-//! blocks stay open: a chunk takes 48 bytes and a page four, where the tree of the `parquet` crate
+//! blocks stay open: a chunk takes 72 bytes and a page four, where the tree of the `parquet` crate
 //! takes some kilobytes for each chunk. It is parsed here, because what comes from outside must not
 //! set aside memory on a promise.
 
@@ -20,6 +20,9 @@ const ROW_GROUP_ROWS_MAX: u64 = 1 << 24;
 /// Of a file: a full block has some dozens.
 const ROW_GROUPS_MAX: usize = 1 << 16;
 
+/// How our writer's name begins.
+const OWN_NAME: &str = "suyuan ";
+
 #[derive(Debug, Default)]
 pub(super) struct Footer {
     pub(super) columns: Vec<FileColumn>,
@@ -30,6 +33,8 @@ pub(super) struct Footer {
     pub(super) page_ends: Vec<u32>,
     pub(super) blooms: Vec<Bloom>,
     pub(super) key_values: Vec<(String, String)>,
+    /// Written by the writer beside this reader: a chunk with a dictionary has no plain page.
+    pub(super) is_ours: bool,
 }
 
 #[derive(Debug)]
@@ -57,6 +62,9 @@ pub(super) struct Chunk {
     pub(super) codec: Codec,
     /// No row has a value.
     pub(super) is_null: bool,
+    /// Of all its values, if they are no longer than eight bytes: as their plain bytes, filled up
+    /// with zeros.
+    pub(super) bounds: Option<[u64; 2]>,
 }
 
 #[derive(Debug)]
@@ -81,6 +89,7 @@ struct IndexPlaces {
     column_index: Range<u64>,
     dictionary_start: u64,
     is_null: bool,
+    bounds: Option<[u64; 2]>,
 }
 
 impl Chunk {
@@ -112,6 +121,7 @@ impl Footer {
                 2 => draft.footer.columns = parse_schema(&mut thrift, field)?,
                 4 => draft.parse_row_groups(&mut thrift, field)?,
                 5 => draft.footer.key_values = parse_key_values(&mut thrift, field)?,
+                6 => draft.footer.is_ours = thrift.text(field)?.starts_with(OWN_NAME),
                 _ => thrift.skip(field)?,
             }
         }
@@ -217,7 +227,7 @@ impl Draft {
                 4 => codec = thrift.int(field)?,
                 5 => n_values = thrift.natural(field)?,
                 11 => places.dictionary_start = thrift.natural(field)?,
-                12 => n_nulls = parse_null_count(thrift, field)?,
+                12 => (n_nulls, places.bounds) = parse_statistics(thrift, field)?,
                 14 => bloom_start = Some(thrift.natural(field)?),
                 15 => bloom_bytes = Some(thrift.natural_u32(field)?),
                 _ => thrift.skip(field)?,
@@ -319,6 +329,7 @@ impl Draft {
             first_rows: row_group.share(&pages.first_rows)?,
             codec,
             is_null,
+            bounds: places.bounds,
         };
         self.footer.page_ends.extend(&pages.ends);
         self.footer.chunks.push(chunk);
@@ -338,14 +349,27 @@ impl RowGroup {
     }
 }
 
-fn parse_null_count(thrift: &mut Thrift, field: Field) -> Result<Option<u64>, Damage> {
-    let mut n_nulls = None;
+/// How many rows have no value, and between which values the others lie.
+fn parse_statistics(
+    thrift: &mut Thrift,
+    field: Field,
+) -> Result<(Option<u64>, Option<[u64; 2]>), Damage> {
+    let (mut n_nulls, mut min, mut max) = (None, None, None);
     let mut fields = thrift.enter(field)?;
     while let Some(field) = thrift.field(&mut fields)? {
         match field.id {
             3 => n_nulls = Some(thrift.natural(field)?),
+            5 => max = short_number(thrift.binary(field)?),
+            6 => min = short_number(thrift.binary(field)?),
             _ => thrift.skip(field)?,
         }
     }
-    Ok(n_nulls)
+    Ok((n_nulls, min.zip(max).map(|(min, max)| [min, max])))
+}
+
+/// Plain bytes of a value as a number, if there are no more than eight.
+pub(super) fn short_number(bytes: &[u8]) -> Option<u64> {
+    let mut number = [0; 8];
+    number.get_mut(..bytes.len())?.copy_from_slice(bytes);
+    Some(u64::from_le_bytes(number))
 }

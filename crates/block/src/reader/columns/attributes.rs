@@ -14,7 +14,7 @@ use super::empty;
 use crate::column::{Column, Values as Stored};
 use crate::file::read::FileReader;
 use crate::key_values;
-use crate::layout::{Scope, attribute_column_name, overflow_bucket};
+use crate::layout::{Scope, attribute_column_name, overflow_bucket, overflow_column_name};
 use crate::reader::{BlockReader, KeyPlace, OpenFile, ReadError};
 use crate::unstage::{GrowingColumn, UnstageError};
 
@@ -74,7 +74,7 @@ impl AttributeReads {
     }
 
     fn add_pick(&mut self, pick: Pick, file: &FileReader) {
-        let bucket = || file.column(&format!("overflow_{:02}", overflow_bucket(&pick.key)));
+        let bucket = || file.column(&overflow_column_name(overflow_bucket(&pick.key)));
         let Some(column) = file.column("attributes").or_else(bucket) else { return };
         match self.lists.iter_mut().find(|list| list.column == column) {
             Some(list) => list.picks.push(pick),
