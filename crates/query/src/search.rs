@@ -13,6 +13,7 @@ pub(crate) mod ranges;
 mod shown;
 mod standing;
 mod top;
+pub(crate) mod unit_rows;
 mod winners;
 
 use std::sync::Arc;
@@ -94,7 +95,7 @@ pub enum QueryError {
 }
 
 /// The traces found.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct SearchAnswer {
     pub traces: Vec<FoundTrace>,
     pub accounting: Accounting,
@@ -405,3 +406,6 @@ impl Budget {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

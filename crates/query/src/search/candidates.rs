@@ -11,19 +11,19 @@
 use std::ops::Range;
 use std::time::Instant;
 
-use suyuan_model::{Batch, Columns, Field};
 use suyuan_objects::ReadMeter;
-use suyuan_store::{FindError, OpenUnit, Skipped, SpanStructure, TraceRef, Unit, structure_of};
+use suyuan_store::{FindError, OpenUnit, Skipped, TraceRef, Unit};
 
 use super::question::{Progress, Question};
 use super::ranges;
 use super::standing::{Standing, add_skipped};
 use super::top::{Candidate, Rank, TopTraces};
+use super::unit_rows::{
+    RowsOfTrace, UnitError, alone_fulfilling, fulfilling_whole, ruled_out, traces_of,
+};
 use super::{Accounting, Explain, QueryError, UNIT_REPORTS_MAX, UnitFate, UnitReport};
-use crate::filter::{Condition, SourceState, TraceContext, TraceFacts, TraceNeeds};
+use crate::filter::{Condition, SourceState, TraceNeeds};
 
-/// Rows whose traces are looked up at once.
-const LOOKUP_ROWS: usize = 4_096;
 /// Traces that are put together at once before they become candidates, unless more are wanted.
 const JUDGED_AT_ONCE: usize = 64;
 
@@ -74,9 +74,6 @@ struct Finder<'a> {
     rows_found: u64,
     reports: Vec<(usize, UnitReport)>,
 }
-
-/// Rows of one trace that stand beside each other, as places among the rows that were looked up.
-type RowsOfTrace = (TraceRef, Range<usize>);
 
 impl Finder<'_> {
     fn run(&mut self) -> Result<(), QueryError> {
@@ -145,34 +142,14 @@ impl Finder<'_> {
         let unit_is_open = unit.open(&self.meter)?;
         let open = &unit_is_open;
         let mut source = SourceState::default();
-        for condition in question.filter.conditions() {
-            let ruled_out =
-                condition.rules_out_sources(open.resources(), open.scopes(), &mut source);
-            if let Some(why) = ruled_out {
-                return Ok(UnitFate::Pruned(why));
-            }
-            for any_of in condition.probes(unit) {
-                let mut is_possible = false;
-                for probe in &any_of {
-                    is_possible = is_possible || open.may_contain(probe, &self.meter)?;
-                }
-                if !is_possible {
-                    return Ok(UnitFate::Pruned(format!("no row can fulfil `{condition}`")));
-                }
-            }
+        let filter = question.filter;
+        if let Some(why) = ruled_out(unit, open, filter, &mut source, &self.meter)? {
+            return Ok(UnitFate::Pruned(why));
         }
-        let mut alive = open.pieces();
-        self.rows_read = ranges::n_rows(&alive).into();
-        for condition in question.filter.conditions() {
-            if condition.needs() != TraceNeeds::Nothing || alive.is_empty() {
-                continue;
-            }
-            question.check()?;
-            let batch = open.read(&ranges::to_read(&alive), condition.columns(), &self.meter)?;
-            let rows = ranges::in_batch(&alive, &batch);
-            let verdict = condition.evaluate(&rows, &batch, &mut source, None);
-            alive = ranges::of_set(&verdict.yes, &batch);
-        }
+        self.rows_read = ranges::n_rows(&open.pieces()).into();
+        let check = || question.check();
+        let alive =
+            alone_fulfilling(open, filter, open.pieces(), &mut source, &self.meter, &check)?;
         let mut rows = ranges::rows(&alive);
         let needs = question.filter.needs();
         if needs != TraceNeeds::Nothing {
@@ -194,19 +171,7 @@ impl Finder<'_> {
     /// The traces of rows that may have a place, with their rows.
     fn wanted(&mut self, open: &OpenUnit<'_>, rows: &[u32]) -> Result<Vec<RowsOfTrace>, UnitError> {
         let start_min = self.start_unix_nanos_min();
-        let mut groups: Vec<RowsOfTrace> = Vec::new();
-        for (number, part) in rows.chunks(LOOKUP_ROWS).enumerate() {
-            let traces = open.traces_of(part, &self.meter)?;
-            for (place, trace) in (number * LOOKUP_ROWS..).zip(traces) {
-                let Some(trace) = trace else { continue };
-                match groups.last_mut() {
-                    Some((last, places)) if places.end == place && last.key() == trace.key() => {
-                        places.end += 1;
-                    }
-                    _ => groups.push((trace, place..place + 1)),
-                }
-            }
-        }
+        let mut groups = traces_of(open, rows, &self.meter)?;
         groups.retain(|(trace, _)| self.question.wants(trace));
         let n_wanted = groups.len();
         groups.retain(|(trace, _)| trace.start_unix_nanos >= start_min);
@@ -313,132 +278,10 @@ impl Finder<'_> {
             others.into_iter().flat_map(|(_, places)| rows[places].iter().copied()).collect();
         if !whole.is_empty() {
             self.question.check()?;
-            found.extend(self.fulfilling_whole(open, &rows, &whole, source)?);
+            let filter = self.question.filter;
+            found.extend(fulfilling_whole(open, filter, &rows, &whole, source, &self.meter)?);
             found.sort_unstable();
         }
         Ok(found)
-    }
-
-    fn fulfilling_whole(
-        &mut self,
-        open: &OpenUnit<'_>,
-        rows: &[u32],
-        groups: &[RowsOfTrace],
-        source: &mut SourceState,
-    ) -> Result<Vec<u32>, UnitError> {
-        let conditions = || {
-            let conditions = self.question.filter.conditions().iter();
-            conditions.filter(|condition| condition.needs() != TraceNeeds::Nothing)
-        };
-        let needs = self.question.filter.needs();
-        let mut alive = Vec::new();
-        let mut read = Vec::new();
-        for (trace, places) in groups {
-            for row in &rows[places.clone()] {
-                ranges::push(&mut alive, *row..row + 1);
-            }
-            if needs >= TraceNeeds::Parents
-                && let Some(rows) = open.rows_of(trace)
-            {
-                ranges::push(&mut read, rows);
-            }
-        }
-        if needs < TraceNeeds::Parents {
-            read.clone_from(&alive);
-        }
-        let mut columns =
-            conditions().fold(Columns::default(), |all, one| all.union(&one.trace_columns()));
-        if needs == TraceNeeds::Structure {
-            columns = columns.with(Field::Depth).with(Field::ParentSpanId);
-        }
-        let batch = open.read(&read, &columns, &self.meter)?;
-        let context = WholeTraces::of(open, &batch, rows, groups, needs);
-        let mut set = ranges::in_batch(&alive, &batch);
-        for condition in conditions() {
-            set = condition.evaluate(&set, &batch, source, Some(&context.context())).yes;
-        }
-        Ok(ranges::rows(&ranges::of_set(&set, &batch)))
-    }
-}
-
-/// What is known of the whole traces of a batch.
-struct WholeTraces<'a> {
-    trace_of_row: Vec<u32>,
-    facts: Vec<TraceFacts<'a>>,
-    structure: Option<Vec<SpanStructure>>,
-}
-
-impl<'a> WholeTraces<'a> {
-    /// `groups`: all traces of the batch, in the order of their rows. If more than facts is needed the
-    /// batch holds all of their rows.
-    fn of(
-        open: &'a OpenUnit<'_>,
-        batch: &Batch,
-        rows: &[u32],
-        groups: &[RowsOfTrace],
-        needs: TraceNeeds,
-    ) -> Self {
-        let mut trace_of_row = vec![0; batch.n_rows as usize];
-        let mut facts = Vec::with_capacity(groups.len());
-        let mut structure = (needs == TraceNeeds::Structure)
-            .then(|| vec![SpanStructure::default(); batch.n_rows as usize]);
-        let mut places = ranges::Places::new(batch);
-        for ((trace, of_trace), number) in groups.iter().zip(0..) {
-            let root = open.summary(trace).and_then(|summary| summary.root);
-            facts.push(TraceFacts {
-                root_name: root.map(|root| root.name),
-                root_service: root.and_then(|root| root.service),
-                duration_nanos: trace.end_unix_nanos.wrapping_sub(trace.start_unix_nanos),
-            });
-            if needs < TraceNeeds::Parents {
-                let held = rows[of_trace.clone()].iter().filter_map(|row| places.find(*row));
-                held.for_each(|row| trace_of_row[row as usize] = number);
-                continue;
-            }
-            let Some(all) = open.rows_of(trace) else { continue };
-            let Some(first) = places.find(all.start) else { continue };
-            let held = first..first + (all.end - all.start);
-            held.clone().for_each(|row| trace_of_row[row as usize] = number);
-            if let Some(structure) = &mut structure {
-                fill_structure(batch, held, structure);
-            }
-        }
-        Self { trace_of_row, facts, structure }
-    }
-
-    fn context(&self) -> TraceContext<'_> {
-        TraceContext {
-            trace_of_row: &self.trace_of_row,
-            facts: &self.facts,
-            structure: self.structure.as_deref(),
-        }
-    }
-}
-
-/// Of the rows of one trace, in pre-order, which stand in a batch beside each other.
-pub(super) fn fill_structure(batch: &Batch, rows: Range<u32>, structure: &mut [SpanStructure]) {
-    let Some(depths) = &batch.depth else { return };
-    let places = rows.start as usize..rows.end as usize;
-    let names_parent =
-        |row: usize| batch.chunk.parent_span_id((places.start + row) as u32).is_some();
-    let found = structure_of(&depths[places.clone()], names_parent);
-    structure[places].copy_from_slice(&found);
-}
-
-/// Why a unit was not read to its end.
-enum UnitError {
-    Read(FindError),
-    Query(QueryError),
-}
-
-impl From<FindError> for UnitError {
-    fn from(error: FindError) -> Self {
-        Self::Read(error)
-    }
-}
-
-impl From<QueryError> for UnitError {
-    fn from(error: QueryError) -> Self {
-        Self::Query(error)
     }
 }

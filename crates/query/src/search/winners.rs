@@ -13,11 +13,11 @@ use suyuan_model::{Batch, Columns, Field};
 use suyuan_objects::ReadMeter;
 use suyuan_store::{FindError, OpenUnit, Skipped, SpanStructure, TraceRef};
 
-use super::candidates::fill_structure;
 use super::question::{Question, on_threads};
 use super::ranges;
 use super::standing::add_skipped;
 use super::top::Candidate;
+use super::unit_rows::fill_structure;
 use super::{Accounting, FoundSpan, FoundTrace, QueryError, STATUS_ERROR, ServiceStats};
 use crate::filter::TraceNeeds;
 
