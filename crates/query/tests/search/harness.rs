@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use suyuan_block::meta::TimeRange;
 use suyuan_model::{Chunk, Publication, Tenant, UnixNanosRange};
 use suyuan_objects::faulty::MemoryObjects;
-use suyuan_query::search::{Budget, FoundTrace, SearchRequest, search};
+use suyuan_query::search::{Budget, Explain, FoundSpan, FoundTrace, SearchRequest, search};
 use suyuan_store::{
     CompactionPolicy, CompactionStart, KeepPolicy, LogControl, Options, RetentionPolicy, Store,
 };
@@ -40,28 +40,32 @@ pub(crate) struct TestStore {
     live_data: LiveData,
     n_chunks: u32,
     n_chunks_other: u32,
+    /// What the chunk that grows is going to be.
+    growing: Option<Arc<Chunk>>,
     received_unix_nanos: u64,
 }
 
 /// Ends live data where it is told to.
-#[derive(Default)]
 struct MadeUpLog {
     /// Taken out when the store ends: it holds this log.
     store: Mutex<Option<Store>>,
-    end: Mutex<(Position, Position)>,
+    ends: Mutex<Ends>,
+}
+
+struct Ends {
+    cut_at: Position,
+    log: Position,
 }
 
 impl LogControl for MadeUpLog {
     fn request_cut(&self) {
         let store = self.store.lock().expect("not poisoned").clone();
         let Some(store) = store else { return };
-        let (cut_at, end) = {
-            let mut ends = self.end.lock().expect("not poisoned");
-            let before = *ends;
-            ends.0 = ends.1;
-            before
-        };
-        store.cut((cut_at < end).then_some(end));
+        let mut ends = self.ends.lock().expect("not poisoned");
+        let log_end = ends.log;
+        let cut_at = std::mem::replace(&mut ends.cut_at, log_end);
+        drop(ends);
+        store.cut((cut_at < log_end).then_some(log_end));
     }
 
     fn truncate(&self, _before: Position) {}
@@ -95,7 +99,7 @@ impl TestStore {
         let start = store.sealed_to().unwrap_or(Position { segment: 0, offset: 0 });
         let log = Arc::new(MadeUpLog {
             store: Mutex::new(Some(store.clone())),
-            end: Mutex::new((start, start)),
+            ends: Mutex::new(Ends { cut_at: start, log: start }),
         });
         store.start(log.clone()).expect("starts");
         Self {
@@ -106,6 +110,7 @@ impl TestStore {
             live_data,
             n_chunks: 0,
             n_chunks_other: 0,
+            growing: None,
             received_unix_nanos: RECEIVED_UNIX_NANOS,
         }
     }
@@ -127,13 +132,23 @@ impl TestStore {
         self.n_chunks += 1;
     }
 
-    /// A chunk that is not finished, of which only the first rows may be seen.
+    /// A chunk that is not finished, of which only the first rows may be seen. When live data ends
+    /// the other rows turn out not to be in the log.
     pub(crate) fn publish_growing(&mut self, spans: &[RefSpan], unseen: &[RefSpan]) {
         if spans.is_empty() {
             return;
         }
-        let chunk = Arc::new(chunk(&[spans, unseen].concat()));
-        self.publish_chunk(tenant(), self.n_chunks, chunk, spans.len() as u32, false);
+        let grown = Arc::new(chunk(&[spans, unseen].concat()));
+        self.publish_chunk(tenant(), self.n_chunks, grown, spans.len() as u32, false);
+        self.growing = Some(Arc::new(chunk(spans)));
+    }
+
+    fn finish_growing(&mut self) {
+        if let Some(chunk) = self.growing.take() {
+            let n_rows = chunk.n_rows() as u32;
+            self.publish_chunk(tenant(), self.n_chunks, chunk, n_rows, true);
+        }
+        (self.n_chunks, self.n_chunks_other) = (0, 0);
     }
 
     /// What another tenant has is nobody's business, but may share a block.
@@ -159,18 +174,18 @@ impl TestStore {
             received_unix_nanos: UnixNanosRange::of(self.received_unix_nanos),
             is_final,
         });
-        self.log.end.lock().expect("not poisoned").1.offset += 100;
+        self.log.ends.lock().expect("not poisoned").log.offset += 100;
     }
 
     /// Ends live data; it waits for its block, or has it soon.
     pub(crate) fn end_live(&mut self) {
-        (self.n_chunks, self.n_chunks_other) = (0, 0);
+        self.finish_growing();
         self.log.request_cut();
     }
 
     /// Makes a block of live data.
     pub(crate) fn flush(&mut self) {
-        (self.n_chunks, self.n_chunks_other) = (0, 0);
+        self.finish_growing();
         self.store.flush().expect("becomes a block");
     }
 
@@ -195,13 +210,10 @@ impl TestStore {
         }
     }
 
-    pub(crate) fn n_blocks(&self) -> u64 {
-        self.store.totals().blocks
-    }
-
     pub(crate) fn search(&self, question: &RefQuestion) -> Result<Vec<RefFound>, String> {
         let request = SearchRequest {
             filter: question.filter.clone(),
+            selected: Vec::new(),
             range: question.range_unix_nanos.map(|(min_unix_nanos, max_unix_nanos)| TimeRange {
                 min_unix_nanos,
                 max_unix_nanos,
@@ -210,13 +222,16 @@ impl TestStore {
             duration_nanos_max: question.duration_nanos_max,
             limit: question.limit,
             spans_per_set: question.spans_per_set,
+            explain: Explain::No,
         };
         let budget = Budget {
             deadline: Instant::now() + Duration::from_secs(QUERY_SECONDS),
             memory_bytes: MEMORY_BYTES,
+            // Both ways in the same test run.
+            threads: 1 + question.limit % 2,
             cancelled: Arc::new(AtomicBool::new(false)),
         };
-        let snapshot = self.store.snapshot(&tenant());
+        let snapshot = Arc::new(self.store.snapshot(&tenant()));
         let answer = search(&snapshot, &request, &budget).map_err(|error| error.to_string())?;
         if !answer.accounting.skipped.is_empty() || answer.accounting.n_left_in_pieces > 0 {
             return Err(format!("not all was read: {:?}", answer.accounting));
@@ -241,7 +256,7 @@ fn other_tenant() -> Tenant {
 }
 
 fn found(trace: &FoundTrace) -> RefFound {
-    let span = |span: &suyuan_query::search::FoundSpan| RefFoundSpan {
+    let span = |span: &FoundSpan| RefFoundSpan {
         span_id: u64::from_be_bytes(*span.id.as_bytes()),
         start_unix_nanos: span.start_unix_nanos,
         duration_nanos: span.duration_nanos,
