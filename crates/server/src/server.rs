@@ -57,8 +57,8 @@ const OTHER_MEMORY_BYTES: u64 = 128 << 20;
 const LIVE_MEMORY_BYTES_MIN: u64 = 16 << 20;
 /// Parts of a block on their way to a bucket.
 const S3_PARTS_BYTES: u64 = 32 << 20;
-/// Dictionaries and filters of blocks, kept between questions.
-const READ_CACHE_BYTES: usize = 32 << 20;
+/// Dictionaries, filters and traces of slices of blocks, kept between questions.
+const READ_CACHE_BYTES: usize = 64 << 20;
 
 /// Why there is no server.
 #[derive(Debug, thiserror::Error)]
