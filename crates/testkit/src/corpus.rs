@@ -90,7 +90,8 @@ impl Corpora {
         Case { name: path.to_owned(), request }
     }
 
-    fn text(&self, path: &str) -> String {
+    /// A file of the corpora, by its path below their folder.
+    pub fn text(&self, path: &str) -> String {
         let path = self.root.join(path);
         std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
     }

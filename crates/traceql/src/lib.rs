@@ -34,3 +34,6 @@ pub fn parse(text: &str) -> Result<ast::Query, Error> {
 pub fn parse_attribute(text: &str) -> Result<ast::Attribute, Error> {
     Ok(parser::attribute(text)?)
 }
+
+#[cfg(test)]
+mod tests;

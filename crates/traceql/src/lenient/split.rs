@@ -231,6 +231,8 @@ fn comparison(text: &str) -> Option<FieldExpr> {
     }
     // A comment would run into the brace.
     let query = crate::parse(&format!("{{ {text}\n}}")).ok()?;
+    // What search does not execute, as attributes of parents, no filter does.
+    query.span_filter().ok()?;
     let Root::Spansets(mut pipeline) = query.root else { return None };
     let stage = pipeline.stages.pop()?;
     let StageKind::Spanset(spanset) = stage.kind else { return None };
