@@ -6,6 +6,8 @@
 
 #[path = "stage/columns.rs"]
 mod columns;
+#[path = "stage/pruning.rs"]
+mod pruning;
 #[path = "stage/support.rs"]
 mod support;
 

@@ -14,7 +14,7 @@ use std::sync::Arc;
 
 use arrow_array::{Int32Array, Int64Array, UInt32Array, UInt64Array};
 use arrow_buffer::{NullBuffer, ScalarBuffer};
-use suyuan_model::{Batch, BatchRows, Chunk, Columns, Field};
+use suyuan_model::{Batch, BatchRows, Chunk, Columns, Field, Sparse};
 use suyuan_objects::ReadMeter;
 
 use self::attributes::AttributeReads;
@@ -69,7 +69,8 @@ impl BlockReader {
         let shared = self.shared(tenant, meter)?;
         let mut chunk = empty::chunk(&shared.resources, &shared.scopes);
         let asked = Asked { tenant, slice, rows, n_rows, columns, meter };
-        let (depth, duration_nanos) = self.span_columns(&asked, &shared, &mut chunk)?;
+        let BesideChunk { depth, duration_nanos } =
+            self.span_columns(&asked, &shared, &mut chunk)?;
         if columns.has_events() {
             self.event_columns(&asked, &mut chunk.events)?;
         }
@@ -85,13 +86,13 @@ impl BlockReader {
         asked: &Asked<'_>,
         shared: &Shared,
         chunk: &mut Chunk,
-    ) -> Result<(Option<ScalarBuffer<u32>>, Option<ScalarBuffer<i64>>), ReadError> {
+    ) -> Result<BesideChunk, ReadError> {
         let is_asked = |fields: &[Field]| fields.iter().any(|field| asked.columns.has(*field));
         let fields = SPAN_FIELDS.into_iter().filter(|(_, fields)| is_asked(fields));
         let names: Vec<&str> = fields.map(|(name, _)| name).collect();
         let keys = asked.columns.span_keys();
         if names.is_empty() && keys.is_empty() {
-            return Ok((None, None));
+            return Ok(BesideChunk::default());
         }
         let spans = self.spans_metered(asked.meter)?;
         let attributes = AttributeReads::plan(self, asked.tenant, Scope::Span, keys, &spans)?;
@@ -131,22 +132,28 @@ struct Asked<'a> {
     meter: &'a ReadMeter,
 }
 
+/// What a batch has of its spans beside the chunk.
+#[derive(Default)]
+struct BesideChunk {
+    depth: Option<ScalarBuffer<u32>>,
+    duration_nanos: Option<ScalarBuffer<i64>>,
+}
+
 /// Puts the fields of spans into the chunk; returns depths and durations if they were asked for.
 fn fill(
     mut raw: RawColumns,
     asked: &Asked<'_>,
     shared: &Shared,
     chunk: &mut Chunk,
-) -> Result<(Option<ScalarBuffer<u32>>, Option<ScalarBuffer<i64>>), UnstageError> {
+) -> Result<BesideChunk, UnstageError> {
     if let Some(trace_id) = raw.trace_ids("trace_id")? {
         chunk.trace_id = trace_id;
     }
     let (span_id, depth) = (raw.u64s("span_id")?, raw.u32s("depth")?);
     if let (Some(span_id), Some(depth)) = (&span_id, &depth)
-        && let Some((kept_rows, kept_ids)) = raw.sparse_u64s("parent_span_id")?
+        && let Some(kept) = raw.sparse_u64s("parent_span_id")?
     {
-        let kept = (&kept_rows[..], &kept_ids[..]);
-        chunk.parent_span_id = parents(span_id, depth, kept, asked.rows)?;
+        chunk.parent_span_id = parents(span_id, depth, &kept, asked.rows)?;
     }
     if let Some(span_id) = span_id {
         chunk.span_id = UInt64Array::new(span_id, None);
@@ -185,7 +192,7 @@ fn fill(
         chunk.scope = shared_rows("scope", scope, shared.first_scope, n_scopes)?;
     }
     let depth = depth.filter(|_| asked.columns.has(Field::Depth));
-    Ok((depth, duration))
+    Ok(BesideChunk { depth, duration_nanos: duration })
 }
 
 /// Rows of a shared table, from the tenant's first one on.
@@ -211,7 +218,7 @@ fn shared_rows(
 fn parents(
     span_ids: &[u64],
     depths: &[u32],
-    (kept_rows, kept_ids): (&[u32], &[u64]),
+    kept: &Sparse<ScalarBuffer<u64>>,
     ranges: &[Range<u32>],
 ) -> Result<UInt64Array, UnstageError> {
     let mut first = 0;
@@ -226,10 +233,10 @@ fn parents(
     let mut next = 0;
     // Rows are asked for in ascending order, not each of them.
     let kept_parent = |row: usize| {
-        while kept_rows.get(next).is_some_and(|kept| (*kept as usize) < row) {
+        while kept.rows.get(next).is_some_and(|kept| (*kept as usize) < row) {
             next += 1;
         }
-        (kept_rows.get(next).copied() == Some(row as u32)).then(|| kept_ids[next])
+        (kept.rows.get(next).copied() == Some(row as u32)).then(|| kept.values[next])
     };
     let parents = tree::parents(span_ids, depths, kept_parent)?;
     let is_known: NullBuffer = parents.iter().map(Option::is_some).collect();

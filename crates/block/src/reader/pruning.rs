@@ -49,7 +49,7 @@ pub enum KeyPlace {
 }
 
 /// A text of every span that a dictionary may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TextOf<'a> {
     Name,
     SpanKey(&'a str),

@@ -3,6 +3,7 @@
 mod damage;
 mod lookup;
 mod own;
+mod prune;
 mod random;
 
 use std::sync::Arc;

@@ -62,11 +62,12 @@ impl<'a> RawColumns<'a> {
     pub(super) fn sparse_u64s(
         &mut self,
         name: &str,
-    ) -> Result<Option<(ScalarBuffer<u32>, ScalarBuffer<u64>)>, UnstageError> {
+    ) -> Result<Option<Sparse<ScalarBuffer<u64>>>, UnstageError> {
         let Some(column) = self.take(name) else { return Ok(None) };
         match column.values {
             Values::U64(values) => {
-                Ok(Some((column.rows.unwrap_or_else(|| all_rows(self.n_rows)), values)))
+                let rows = column.rows.unwrap_or_else(|| all_rows(self.n_rows));
+                Ok(Some(Sparse { rows, values }))
             }
             _ => Err(UnstageError::WrongKind { column: name.to_owned() }),
         }

@@ -50,19 +50,24 @@ fn values(kind: Kind, numbers: &[u64], n_distinct: u64) -> Values {
     }
 }
 
-fn spec(name: String, kind: Kind, encoding: Encoding, is_optional: bool) -> ColumnSpec {
+pub(super) fn spec(name: String, kind: Kind, encoding: Encoding, is_optional: bool) -> ColumnSpec {
     let compression = Compression::Zstd;
     ColumnSpec { name, kind, is_optional, encoding, compression, has_bloom: kind == Kind::Id }
 }
 
-fn write_own(specs: &[ColumnSpec], n_rows: u32, columns: &[Column], page_rows: usize) -> Vec<u8> {
+pub(super) fn write_own(
+    specs: &[ColumnSpec],
+    n_rows: u32,
+    columns: &[Column],
+    page_rows: usize,
+) -> Vec<u8> {
     let options = FileOptions { page_rows, page_bytes_min: 0, ..FileOptions::default() };
     let mut writer = FileWriter::new(Vec::new(), specs.to_vec(), options).expect("a schema");
     writer.write_row_group(n_rows, columns).expect("a table");
     writer.finish().expect("in memory").sink
 }
 
-fn column_of(kind: Kind, n_rows: u32, every: u32, n_distinct: u64) -> Column {
+pub(super) fn column_of(kind: Kind, n_rows: u32, every: u32, n_distinct: u64) -> Column {
     let rows: Vec<u32> = (0..n_rows).filter(|row| row % every == 0).collect();
     let numbers: Vec<u64> =
         rows.iter().map(|row| u64::from(*row).wrapping_mul(0x9e37_79b9) % n_distinct).collect();
