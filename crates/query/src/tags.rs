@@ -23,6 +23,7 @@ use suyuan_store::Snapshot;
 use suyuan_traceql::ast::{Attribute, AttributeScope, FieldExpr, FieldOp, Intrinsic};
 use suyuan_traceql::lenient::{Alternatives, Matcher, conjunction, disjunction};
 
+use self::matches::GatherValues;
 use self::names::NameSets;
 use self::part::Part;
 use self::scan::TagScan;
@@ -156,7 +157,7 @@ pub fn tag_names(
         let mut scan = TagScan::new(snapshot, request.range, budget)?;
         match request.filter.expr() {
             None => names::from_keys(&mut scan, &mut found)?,
-            Some(filter) => scan.names_of_spans(&filter, &mut found)?,
+            Some(filter) => names::of_spans(&mut scan, &filter, &mut found)?,
         }
         accounting = scan.finish();
     }
@@ -184,7 +185,9 @@ pub fn tag_values(
         let mut scan = TagScan::new(snapshot, request.range, budget)?;
         for part in &parts {
             match &asked {
-                Asked::Spans(filter) => scan.values_of_spans(part, filter, &mut values)?,
+                Asked::Spans(filter) => {
+                    scan.gather(filter, &mut GatherValues { part, values: &mut values })?;
+                }
                 _ => scan.values(part, &mut values)?,
             }
         }

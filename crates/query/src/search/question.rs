@@ -15,16 +15,16 @@ use super::{Budget, QueryError, SearchRequest};
 use crate::filter::Filter;
 
 /// Never changes while it is answered.
-pub(super) struct Question<'a> {
-    pub(super) snapshot: &'a Snapshot,
-    pub(super) split: &'a Arc<SplitSet>,
+pub(crate) struct Question<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) split: &'a Arc<SplitSet>,
     /// That which may hold the newest trace first.
-    pub(super) units: &'a [Unit],
-    pub(super) filter: &'a Filter,
-    pub(super) shown: &'a Shown,
-    pub(super) request: &'a SearchRequest,
-    pub(super) budget: &'a Budget,
-    pub(super) started_at: Instant,
+    pub(crate) units: &'a [Unit],
+    pub(crate) filter: &'a Filter,
+    pub(crate) shown: &'a Shown,
+    pub(crate) request: &'a SearchRequest,
+    pub(crate) budget: &'a Budget,
+    pub(crate) started_at: Instant,
 }
 
 /// How far the threads of one round have come.

@@ -20,7 +20,7 @@ const SERVICE_NAME: &str = "service.name";
 
 /// What is shown of every span.
 #[derive(Debug)]
-pub(super) struct Shown {
+pub(crate) struct Shown {
     shows_name: bool,
     /// By key.
     attributes: Vec<(Arc<str>, Attribute)>,
@@ -29,7 +29,7 @@ pub(super) struct Shown {
 }
 
 impl Shown {
-    pub(super) fn new<'a>(read: impl Iterator<Item = &'a Attribute>) -> Self {
+    pub(crate) fn new<'a>(read: impl Iterator<Item = &'a Attribute>) -> Self {
         let columns = Columns::default()
             .with(Field::SpanId)
             .with(Field::Start)

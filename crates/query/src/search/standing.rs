@@ -23,7 +23,7 @@ use crate::filter::{Condition, RowSet, SourceState, TraceContext, TraceFacts, Tr
 const TRACES_AT_ONCE: usize = 256;
 
 /// Puts traces together and looks at them. One for each thread.
-pub(super) struct Standing<'a> {
+pub(crate) struct Standing<'a> {
     question: &'a Question<'a>,
     /// Of each chunk and slice that was met.
     sources: HashMap<UnitName, SourceState>,
@@ -45,7 +45,7 @@ struct Whole<'m> {
 }
 
 impl<'a> Standing<'a> {
-    pub(super) fn new(question: &'a Question<'a>) -> Self {
+    pub(crate) fn new(question: &'a Question<'a>) -> Self {
         let needs = question.filter.needs().max(question.shown.needs());
         let mut columns = question.filter.columns();
         if needs >= TraceNeeds::Parents {
@@ -86,6 +86,24 @@ impl<'a> Standing<'a> {
             }
         })?;
         Ok(found)
+    }
+
+    /// Visits each trace that has such a span: what is known of it, and its pieces with the rows of
+    /// each that fulfil the filter. `columns`: which are read besides those of the filter.
+    pub(crate) fn matched(
+        &mut self,
+        traces: &[TraceRef],
+        columns: &Columns,
+        meter: &ReadMeter,
+        skipped: &mut Vec<Skipped>,
+        visit: &mut dyn FnMut(&TraceRef, &TraceSummary<'_>, &[AssembledPiece], &[RowSet]),
+    ) -> Result<(), QueryError> {
+        let columns = self.columns.clone().union(columns);
+        self.for_each(traces, &columns, meter, skipped, &mut |whole| {
+            if whole.n_matched() > 0 {
+                visit(&whole.trace, &whole.summary, whole.pieces, &whole.matched);
+            }
+        })
     }
 
     fn for_each(

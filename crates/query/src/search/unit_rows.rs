@@ -217,3 +217,12 @@ impl From<QueryError> for UnitError {
         Self::Query(error)
     }
 }
+
+impl From<UnitError> for QueryError {
+    fn from(error: UnitError) -> Self {
+        match error {
+            UnitError::Read(error) => Self::Read(error),
+            UnitError::Query(error) => error,
+        }
+    }
+}

@@ -1,216 +1,296 @@
 //! Names and values of the spans that fulfil a filter.
 //!
-//! In: a compiled filter. Out: what its spans have is added to sets. Conditions narrow the rows of a
-//! unit one after the other; only rows that are left are read for names and values.
+//! In: a filter, and what to gather of its spans. Out: it is gathered: unit by unit from the rows
+//! that fulfil it there. Where the filter or the values ask for the trace of a row, traces of live
+//! data and of several sources are put together first, as a search does.
 
-use std::ops::{ControlFlow, Range};
+use std::collections::HashSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use suyuan_model::{AttributeOwner, AttributeTable, Batch, Chunk, Columns, Field};
-use suyuan_objects::ReadMeter;
-use suyuan_store::{OpenUnit, Unit};
+use suyuan_block::traces::TraceSummary;
+use suyuan_ids::TraceId;
+use suyuan_model::{AttributeTable, Batch, Chunk, Columns, Field};
+use suyuan_store::{OpenUnit, TraceKey, TraceRef, Unit};
 use suyuan_traceql::ast::FieldExpr;
 
 use super::TagScope;
 use super::names::{NameSets, scope_of};
-use super::part::{Part, n_of, n_of_scopes, numbers_of, side_rows};
+use super::part::{Part, TracePart, n_of, n_of_scopes, numbers_of, side_rows};
 use super::scan::{Done, TagScan};
-use super::values::ValueSet;
-use crate::filter::{Filter, RowSet, SourceState};
+use super::values::{TagValue, ValueSet};
+use crate::filter::{Filter, RowSet, SourceState, TraceNeeds};
 use crate::search::QueryError;
 use crate::search::ranges;
+use crate::search::unit_rows::{
+    RowsOfTrace, alone_fulfilling, fulfilling_whole, ruled_out, traces_of,
+};
+
+/// Traces that are put together between two looks whether more is wanted.
+const TRACES_AT_ONCE: usize = 1_024;
+
+/// What is gathered of spans.
+pub(super) trait Gather {
+    /// Whether more would change nothing.
+    fn is_done(&self) -> bool;
+
+    /// Whether rows of a unit may change anything, as far as keys say.
+    fn may_gain(&self, unit: &Unit) -> bool;
+
+    /// Which columns [`Self::add_rows`] looks at.
+    fn columns(&self) -> Columns;
+
+    fn add_rows(&mut self, batch: &Batch, rows: &RowSet);
+
+    /// What is gathered of traces as wholes; `None`: rows are looked at.
+    fn of_traces(&self) -> Option<TracePart> {
+        None
+    }
+
+    fn add_trace(&mut self, _id: TraceId, _summary: &TraceSummary<'_>) {}
+}
 
 impl TagScan<'_> {
-    /// Adds the values of spans that fulfil the filter.
-    pub(super) fn values_of_spans(
-        &mut self,
-        part: &Part,
-        filter: &FieldExpr,
-        values: &mut ValueSet,
-    ) -> Result<(), QueryError> {
-        let filter = Filter::compile(filter)?;
-        let columns = part.columns();
-        self.for_each_unit(|scan, unit| {
-            if values.is_cut() || filter.is_never() {
-                return Ok(ControlFlow::Break(()));
-            }
-            if !part.may_be_in(unit) {
-                return Ok(ControlFlow::Continue(Done::Skipped));
-            }
-            let Some(mut candidate) = Candidate::of(unit, &filter, &scan.meter)? else {
-                return Ok(ControlFlow::Continue(Done::Skipped));
-            };
-            for piece in candidate.open.pieces() {
-                let rows = candidate.matching(piece, &scan.meter)?;
-                if rows.is_empty() {
-                    continue;
-                }
-                let batch = candidate.open.read(&ranges::to_read(&rows), &columns, &scan.meter)?;
-                part.add_values(&batch, &ranges::in_batch(&rows, &batch), values);
-            }
-            Ok(ControlFlow::Continue(Done::Read))
-        })
-    }
-
-    /// Adds the names of what spans that fulfil the filter have, and their events, links, resources
-    /// and scopes.
-    pub(super) fn names_of_spans(
+    /// Gathers from all spans that fulfil the filter.
+    pub(super) fn gather(
         &mut self,
         filter: &FieldExpr,
-        found: &mut NameSets,
+        into: &mut dyn Gather,
     ) -> Result<(), QueryError> {
-        let filter = Filter::compile(filter)?;
+        let expr = filter;
+        let filter = &Filter::compile(expr)?;
+        if filter.is_never() {
+            return Ok(());
+        }
+        let mut shared = SharedTraces::default();
         self.for_each_unit(|scan, unit| {
-            if filter.is_never() {
+            if into.is_done() {
                 return Ok(ControlFlow::Break(()));
             }
-            let mut wanted = Wanted::default();
-            let is_complete = unit.for_each_key(&mut |owner, key, _| wanted.add(owner, key, found));
-            if !is_complete {
-                found.set_incomplete();
-            }
-            if wanted.is_empty() {
+            let conditions = filter.conditions();
+            if !into.may_gain(unit)
+                || conditions.iter().any(|condition| condition.rules_out(unit).is_some())
+            {
                 return Ok(ControlFlow::Continue(Done::Skipped));
             }
-            let Some(mut candidate) = Candidate::of(unit, &filter, &scan.meter)? else {
-                return Ok(ControlFlow::Continue(Done::Skipped));
-            };
-            for piece in candidate.open.pieces() {
-                let rows = candidate.matching(piece, &scan.meter)?;
-                if rows.is_empty() {
-                    continue;
-                }
-                let read = ranges::to_read(&rows);
-                let batch = candidate.open.read(&read, &wanted.columns(), &scan.meter)?;
-                add_names(&batch, &ranges::in_batch(&rows, &batch), found);
-                wanted.forget_known(found);
-                if wanted.is_empty() {
-                    break;
-                }
+            let is_read = scan.gather_unit(unit, filter, &mut shared, into)?;
+            Ok(ControlFlow::Continue(if is_read { Done::Read } else { Done::Skipped }))
+        })?;
+        for traces in shared.traces.chunks(TRACES_AT_ONCE) {
+            if into.is_done() {
+                break;
             }
-            Ok(ControlFlow::Continue(Done::Read))
-        })
-    }
-}
-
-/// A unit that may have spans which fulfil a filter.
-struct Candidate<'a> {
-    unit: &'a Unit,
-    open: OpenUnit<'a>,
-    filter: &'a Filter,
-    state: SourceState,
-}
-
-impl<'a> Candidate<'a> {
-    /// `None`: no row fulfils it, as keys, filters and bounds say.
-    fn of(
-        unit: &'a Unit,
-        filter: &'a Filter,
-        meter: &ReadMeter,
-    ) -> Result<Option<Self>, QueryError> {
-        let conditions = filter.conditions();
-        if conditions.iter().any(|condition| condition.rules_out(unit).is_some()) {
-            return Ok(None);
+            let columns = into.columns();
+            self.for_each_matched(
+                expr,
+                filter,
+                traces,
+                &columns,
+                &mut |trace, summary, pieces| {
+                    if into.of_traces().is_some() {
+                        return into.add_trace(trace.id, summary);
+                    }
+                    pieces.for_each(|(batch, rows)| into.add_rows(batch, rows));
+                },
+            )?;
         }
-        let mut state = SourceState::default();
-        let open = unit.open(meter)?;
-        let (resources, scopes) = (open.resources(), open.scopes());
-        for condition in conditions {
-            if condition.rules_out_sources(resources, scopes, &mut state).is_some() {
-                return Ok(None);
-            }
-            for alternatives in condition.probes(unit) {
-                let mut may_contain = false;
-                for probe in &alternatives {
-                    may_contain = may_contain || open.may_contain(probe, meter)?;
-                }
-                if !may_contain {
-                    return Ok(None);
-                }
-            }
-        }
-        Ok(Some(Self { unit, open, filter, state }))
+        Ok(())
     }
 
-    /// The rows of a piece that fulfil the filter.
-    fn matching(
+    /// False: no row can fulfil the filter.
+    fn gather_unit(
         &mut self,
-        piece: Range<u32>,
-        meter: &ReadMeter,
-    ) -> Result<Vec<Range<u32>>, QueryError> {
-        let mut left = vec![piece];
-        for condition in self.filter.conditions() {
-            let batch = self.open.read(&ranges::to_read(&left), condition.columns(), meter)?;
-            let rows = ranges::in_batch(&left, &batch);
-            let verdict = condition.evaluate(&rows, &batch, &mut self.state, None);
-            let mut rows = verdict.yes;
-            rows.unite(&verdict.maybe);
-            left = ranges::of_set(&rows, &batch);
-            if left.is_empty() {
-                return Ok(left);
+        unit: &Unit,
+        filter: &Filter,
+        shared: &mut SharedTraces,
+        into: &mut dyn Gather,
+    ) -> Result<bool, QueryError> {
+        let open = &unit.open(&self.meter)?;
+        let mut source = SourceState::default();
+        if ruled_out(unit, open, filter, &mut source, &self.meter)?.is_some() {
+            return Ok(false);
+        }
+        let pieces = open.pieces();
+        self.count_rows(ranges::n_rows(&pieces));
+        let check = || self.check();
+        let mut rows = alone_fulfilling(open, filter, pieces, &mut source, &self.meter, &check)?;
+        let needs_traces = filter.needs() != TraceNeeds::Nothing || into.of_traces().is_some();
+        if (needs_traces || unit.has_erased()) && !rows.is_empty() {
+            let found = ranges::rows(&rows);
+            let mut groups = traces_of(open, &found, &self.meter)?;
+            if needs_traces {
+                groups.retain(|(trace, _)| trace.is_whole || !shared.add(trace));
             }
+            let standing = match filter.needs() {
+                TraceNeeds::Nothing => rows_of(&found, &groups),
+                _ => fulfilling_whole(open, filter, &found, &groups, &mut source, &self.meter)?,
+            };
+            if into.of_traces().is_some() {
+                add_whole(open, &found, &groups, &standing, into);
+                return Ok(true);
+            }
+            rows = ranges::of_rows(&standing);
         }
-        if self.unit.has_erased() {
-            let rows = ranges::rows(&left);
-            let traces = self.open.traces_of(&rows, meter)?;
-            let standing = rows.iter().zip(traces).filter(|(_, trace)| trace.is_some());
-            left = ranges::of_rows(&standing.map(|(row, _)| *row).collect::<Vec<u32>>());
+        if !rows.is_empty() {
+            let batch = open.read(&ranges::to_read(&rows), &into.columns(), &self.meter)?;
+            into.add_rows(&batch, &ranges::in_batch(&rows, &batch));
         }
-        Ok(left)
+        Ok(true)
     }
 }
 
-/// Keys of a unit whose names are asked for and not known.
+/// Traces that are not whole in the unit in which they were met, each once.
 #[derive(Default)]
-struct Wanted {
-    keys: Vec<(AttributeOwner, Arc<str>)>,
+struct SharedTraces {
+    traces: Vec<TraceRef>,
+    known: HashSet<TraceKey>,
 }
 
-impl Wanted {
-    fn add(&mut self, owner: AttributeOwner, key: &Arc<str>, found: &NameSets) {
-        if found.wants(scope_of(owner), key) {
-            self.keys.push((owner, key.clone()));
+impl SharedTraces {
+    /// True, so that nobody else looks at it.
+    fn add(&mut self, trace: &TraceRef) -> bool {
+        if self.known.insert(trace.key()) {
+            self.traces.push(*trace);
+        }
+        true
+    }
+}
+
+fn rows_of(rows: &[u32], groups: &[RowsOfTrace]) -> Vec<u32> {
+    groups.iter().flat_map(|(_, places)| &rows[places.clone()]).copied().collect()
+}
+
+/// Adds the traces that have one of the rows; all are whole here.
+fn add_whole(
+    open: &OpenUnit<'_>,
+    found: &[u32],
+    groups: &[RowsOfTrace],
+    rows: &[u32],
+    into: &mut dyn Gather,
+) {
+    for (trace, places) in groups {
+        let is_matched = found[places.clone()].iter().any(|row| rows.binary_search(row).is_ok());
+        if is_matched && let Some(summary) = open.summary(trace) {
+            into.add_trace(trace.id, &summary);
+        }
+    }
+}
+
+/// Values of one part.
+pub(super) struct GatherValues<'a> {
+    pub(super) part: &'a Part,
+    pub(super) values: &'a mut ValueSet,
+}
+
+impl Gather for GatherValues<'_> {
+    fn is_done(&self) -> bool {
+        self.values.is_cut()
+    }
+
+    fn may_gain(&self, unit: &Unit) -> bool {
+        self.part.may_be_in(unit)
+    }
+
+    fn columns(&self) -> Columns {
+        self.part.columns()
+    }
+
+    fn add_rows(&mut self, batch: &Batch, rows: &RowSet) {
+        self.part.add_values(batch, rows, self.values);
+    }
+
+    fn of_traces(&self) -> Option<TracePart> {
+        match self.part {
+            Part::Trace(of) => Some(*of),
+            _ => None,
         }
     }
 
-    fn forget_known(&mut self, found: &NameSets) {
-        self.keys.retain(|(owner, key)| found.wants(scope_of(*owner), key));
+    fn add_trace(&mut self, id: TraceId, summary: &TraceSummary<'_>) {
+        let Part::Trace(of) = self.part else { return };
+        if let Some(value) = of.value(id, summary) {
+            self.values.add(value);
+        }
+    }
+}
+
+impl TracePart {
+    /// `None`: the trace has no root, or that names no service.
+    pub(super) fn value(self, id: TraceId, summary: &TraceSummary<'_>) -> Option<TagValue> {
+        let text = match self {
+            Self::Id => id.to_string().into(),
+            Self::RootName => summary.root?.name.into(),
+            Self::RootService => summary.root?.service?.into(),
+        };
+        Some(TagValue::String(text))
+    }
+}
+
+/// Names of whatever the spans have, and their events, links, resources and scopes. A name that is
+/// known is not looked for again, so that only the first units are read in full.
+pub(super) struct GatherNames<'a> {
+    pub(super) found: &'a mut NameSets,
+    /// Names that there are and that are not known.
+    pub(super) unknown: Vec<(TagScope, Arc<str>)>,
+}
+
+impl<'a> GatherNames<'a> {
+    pub(super) fn new(
+        keys: impl IntoIterator<Item = (TagScope, Arc<str>)>,
+        found: &'a mut NameSets,
+    ) -> Self {
+        let is_wanted = |(scope, key): &(TagScope, Arc<str>)| found.wants(*scope, key);
+        let unknown = keys.into_iter().filter(is_wanted).collect();
+        Self { found, unknown }
+    }
+}
+
+impl Gather for GatherNames<'_> {
+    fn is_done(&self) -> bool {
+        self.unknown.is_empty()
     }
 
-    fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+    fn may_gain(&self, unit: &Unit) -> bool {
+        let mut may_gain = false;
+        unit.for_each_key(&mut |owner, key, _| {
+            may_gain = may_gain || self.found.wants(scope_of(owner), key);
+        });
+        may_gain
     }
 
     fn columns(&self) -> Columns {
         let mut columns = Columns::default();
-        for (owner, key) in &self.keys {
-            match owner {
-                AttributeOwner::Span => columns.add_span_key(key),
-                AttributeOwner::Event => columns.add_event_key(key),
-                AttributeOwner::Link => columns.add_link_key(key),
-                AttributeOwner::Resource => columns.add(Field::Resource),
-                AttributeOwner::Scope => columns.add(Field::Scope),
+        for (scope, key) in &self.unknown {
+            match scope {
+                TagScope::Span => columns.add_span_key(key),
+                TagScope::Event => columns.add_event_key(key),
+                TagScope::Link => columns.add_link_key(key),
+                TagScope::Resource => columns.add(Field::Resource),
+                TagScope::Instrumentation => columns.add(Field::Scope),
+                TagScope::Trace | TagScope::Intrinsic => {}
             }
         }
         columns
     }
-}
 
-/// Names of what some rows have. A column that was not read has none.
-fn add_names(batch: &Batch, rows: &RowSet, found: &mut NameSets) {
-    let Chunk { attributes, events, links, resource, resources, scope, scopes, .. } = &*batch.chunk;
-    add_keys(attributes, TagScope::Span, rows, found);
-    let of_rows = side_rows(events.span_row.values(), rows);
-    add_keys(&events.attributes, TagScope::Event, &of_rows, found);
-    let of_rows = side_rows(links.span_row.values(), rows);
-    add_keys(&links.attributes, TagScope::Link, &of_rows, found);
-    if !resource.is_empty() {
-        let of_rows = numbers_of(resource.values(), rows, n_of(resources));
-        add_keys(&resources.attributes, TagScope::Resource, &of_rows, found);
-    }
-    if !scope.is_empty() {
-        let of_rows = numbers_of(scope.values(), rows, n_of_scopes(scopes));
-        add_keys(&scopes.attributes, TagScope::Instrumentation, &of_rows, found);
+    fn add_rows(&mut self, batch: &Batch, rows: &RowSet) {
+        let chunk = &*batch.chunk;
+        let Chunk { attributes, events, links, resource, resources, scope, scopes, .. } = chunk;
+        add_keys(attributes, TagScope::Span, rows, self.found);
+        let of_rows = side_rows(events.span_row.values(), rows);
+        add_keys(&events.attributes, TagScope::Event, &of_rows, self.found);
+        let of_rows = side_rows(links.span_row.values(), rows);
+        add_keys(&links.attributes, TagScope::Link, &of_rows, self.found);
+        // Columns that were not asked for are empty.
+        if !resource.is_empty() {
+            let of_rows = numbers_of(resource.values(), rows, n_of(resources));
+            add_keys(&resources.attributes, TagScope::Resource, &of_rows, self.found);
+        }
+        if !scope.is_empty() {
+            let of_rows = numbers_of(scope.values(), rows, n_of_scopes(scopes));
+            add_keys(&scopes.attributes, TagScope::Instrumentation, &of_rows, self.found);
+        }
+        self.unknown.retain(|(scope, key)| self.found.wants(*scope, key));
     }
 }
 

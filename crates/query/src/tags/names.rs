@@ -10,7 +10,9 @@ use std::sync::Arc;
 
 use suyuan_model::AttributeOwner;
 use suyuan_store::UnitName;
+use suyuan_traceql::ast::FieldExpr;
 
+use super::matches::GatherNames;
 use super::scan::{Done, TagScan};
 use super::{TagNamesRequest, TagScope};
 use crate::search::QueryError;
@@ -122,6 +124,28 @@ pub(super) fn scope_of(owner: AttributeOwner) -> TagScope {
 
 /// Names of whatever is there.
 pub(super) fn from_keys(scan: &mut TagScan<'_>, found: &mut NameSets) -> Result<(), QueryError> {
+    for_each_key(scan, found, |found, owner, key| found.add(scope_of(owner), key))
+}
+
+/// Names of what spans have that fulfil the filter.
+pub(super) fn of_spans(
+    scan: &mut TagScan<'_>,
+    filter: &FieldExpr,
+    found: &mut NameSets,
+) -> Result<(), QueryError> {
+    let mut keys = HashSet::new();
+    for_each_key(scan, found, |_, owner, key| {
+        keys.insert((scope_of(owner), key.clone()));
+    })?;
+    scan.gather(filter, &mut GatherNames::new(keys, found))
+}
+
+/// Visits the keys of each block and chunk.
+fn for_each_key(
+    scan: &mut TagScan<'_>,
+    found: &mut NameSets,
+    mut visit: impl FnMut(&mut NameSets, AttributeOwner, &Arc<str>),
+) -> Result<(), QueryError> {
     let mut blocks_done = HashSet::new();
     scan.for_each_unit(|_, unit| {
         if let UnitName::Slice { block, .. } = unit.name()
@@ -129,9 +153,9 @@ pub(super) fn from_keys(scan: &mut TagScan<'_>, found: &mut NameSets) -> Result<
         {
             return Ok(ControlFlow::Continue(Done::Skipped));
         }
-        if !unit.for_each_key(&mut |owner, key, _| found.add(scope_of(owner), key)) {
+        if !unit.for_each_key(&mut |owner, key, _| visit(found, owner, key)) {
             found.set_incomplete();
         }
-        Ok(ControlFlow::Continue(Done::Read))
+        Ok(ControlFlow::Continue(Done::Skipped))
     })
 }

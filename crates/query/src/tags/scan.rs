@@ -13,22 +13,28 @@ use std::time::Instant;
 
 use suyuan_block::meta::TimeRange;
 use suyuan_block::reader::TextOf;
+use suyuan_block::traces::TraceSummary;
 use suyuan_model::{AttributeOwner, Batch, BatchRows, Columns, ValueType};
 use suyuan_objects::ReadMeter;
 use suyuan_store::{
-    FindError, OpenUnit, Skipped, Snapshot, SplitSet, Unit, UnitName, UnitPresence,
+    AssembledPiece, FindError, OpenUnit, Skipped, Snapshot, SplitSet, TraceRef, Unit, UnitName,
+    UnitPresence,
 };
+use suyuan_traceql::ast::FieldExpr;
 use suyuan_wal::Uuid;
 
 use super::part::{Part, TracePart, add_key, add_texts, n_of, n_of_scopes};
 use super::values::ValueSet;
-use crate::filter::RowSet;
-use crate::search::{Accounting, Budget, QueryError};
+use crate::filter::{Filter, RowSet};
+use crate::search::question::Question;
+use crate::search::shown::Shown;
+use crate::search::standing::Standing;
+use crate::search::{Accounting, Budget, Explain, QueryError, SearchRequest};
 
 /// One question.
 pub(super) struct TagScan<'a> {
-    pub(super) snapshot: &'a Arc<Snapshot>,
-    pub(super) split: Arc<SplitSet>,
+    snapshot: &'a Arc<Snapshot>,
+    split: Arc<SplitSet>,
     pub(super) meter: ReadMeter,
     units: Arc<[Unit]>,
     /// Of each unit, whether more than keys was looked at.
@@ -39,6 +45,9 @@ pub(super) struct TagScan<'a> {
     broken: HashSet<Uuid>,
     accounting: Accounting,
 }
+
+/// A batch, and those of its rows that fulfil a filter.
+pub(super) type BatchRowSet<'a> = (&'a Batch, &'a RowSet);
 
 /// What became of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +102,56 @@ impl<'a> TagScan<'a> {
 
     pub(super) fn check(&self) -> Result<(), QueryError> {
         self.budget.check(self.started_at)
+    }
+
+    pub(super) fn count_rows(&mut self, n_rows: u32) {
+        self.accounting.spans_inspected += u64::from(n_rows);
+    }
+
+    /// Visits traces that have a span which fulfils the filter, with those spans.
+    pub(super) fn for_each_matched(
+        &mut self,
+        expr: &FieldExpr,
+        filter: &Filter,
+        traces: &[TraceRef],
+        columns: &Columns,
+        visit: &mut dyn FnMut(
+            &TraceRef,
+            &TraceSummary<'_>,
+            &mut dyn Iterator<Item = BatchRowSet<'_>>,
+        ),
+    ) -> Result<(), QueryError> {
+        // A search of which nothing is shown.
+        let request = SearchRequest {
+            filter: expr.clone(),
+            selected: Vec::new(),
+            range: self.range,
+            duration_nanos_min: None,
+            duration_nanos_max: None,
+            limit: 0,
+            spans_per_set: 0,
+            explain: Explain::No,
+        };
+        let shown = Shown::new(std::iter::empty());
+        let question = Question {
+            snapshot: self.snapshot,
+            split: &self.split,
+            units: &self.units,
+            filter,
+            shown: &shown,
+            request: &request,
+            budget: self.budget,
+            started_at: self.started_at,
+        };
+        self.accounting.traces_inspected += traces.len() as u64;
+        let skipped = &mut self.accounting.skipped;
+        let mut visit = |trace: &TraceRef,
+                         summary: &TraceSummary<'_>,
+                         pieces: &[AssembledPiece],
+                         matched: &[RowSet]| {
+            visit(trace, summary, &mut pieces.iter().map(|piece| &*piece.batch).zip(matched));
+        };
+        Standing::new(&question).matched(traces, columns, &self.meter, skipped, &mut visit)
     }
 
     /// Visits units until one says that nothing more is wanted.
@@ -222,7 +281,7 @@ impl<'a> TagScan<'a> {
         let pieces = open.pieces();
         let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return Ok(None) };
         let batch = open.read(&[first.start..last.end], columns, &self.meter)?;
-        self.accounting.spans_inspected += u64::from(batch.n_rows);
+        self.count_rows(batch.n_rows);
         Ok(Some(batch))
     }
 
@@ -252,14 +311,7 @@ impl<'a> TagScan<'a> {
         let mut n_traces = 0;
         let report = self.snapshot.trace_rows(self.range, |id, summary| {
             n_traces += 1;
-            match (of, summary.root) {
-                (TracePart::Id, _) => values.add_text(&id.to_string()),
-                (TracePart::RootName, Some(root)) => values.add_text(root.name),
-                (TracePart::RootService, Some(root)) => {
-                    root.service.into_iter().for_each(|service| values.add_text(service));
-                }
-                (_, None) => {}
-            }
+            of.value(id, &summary).into_iter().for_each(|value| values.add(value));
             if n_traces % TRACES_PER_CHECK == 0 {
                 stopped = self.check();
             }
