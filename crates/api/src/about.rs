@@ -19,6 +19,10 @@ const TEMPO_VERSION: &str = "2.10.0";
 const ENDPOINTS: &str = "\
 GET /api/v2/traces/{id}     a trace: JSON, or protobuf with `Accept: application/protobuf`
 GET /api/traces/{id}        the same in the older shape
+GET /api/search             traces that have a span like ?q=, in TraceQL; the newest first
+GET /api/v2/search/tags     names that attributes have; /api/search/tags without their scopes
+GET /api/v2/search/tag/{tag}/values   values that an attribute has; /api/search/tag/{tag}/values
+GET /api/suyuan/explain     what a search reads, and why; with the parameters of a search
 GET /api/echo               answers `echo`
 GET /api/status/buildinfo   versions, as JSON
 GET /ready                  200 when questions are answered, 503 before
@@ -137,12 +141,10 @@ fn status_text(page: &str, state: &ApiState) -> Option<String> {
 
 pub(crate) async fn not_found(uri: Uri) -> Response {
     // Grafana shows this text to whoever searched.
-    const TO_COME: [&str; 3] = ["/api/search", "/api/v2/search", "/api/metrics"];
-    if TO_COME.iter().any(|path| uri.path().starts_with(path)) {
+    if uri.path().starts_with("/api/metrics") {
         return plain_text(
             StatusCode::NOT_FOUND,
-            "search and trace metrics are not served yet: a trace is found by its id, at \
-             /api/v2/traces/{id}\n",
+            "trace metrics are not served yet: traces are searched at /api/search\n",
         );
     }
     plain_text(

@@ -11,8 +11,8 @@ use http::{HeaderMap, StatusCode};
 const UNIMPLEMENTED: &str = "12";
 /// In the percent-encoding of gRPC every printable ASCII character but `%` stands for itself.
 const MESSAGE: &str = "no gRPC method is served on this port yet: traces are received over gRPC on \
-                       the OTLP port (4317), and read over HTTP at /api/v2/traces/{id}; switch \
-                       streaming off in the data source";
+                       the OTLP port (4317), and searched and read over HTTP at /api/search and \
+                       /api/v2/traces/{id}; switch streaming off in the data source";
 
 pub(crate) fn is_grpc(headers: &HeaderMap) -> bool {
     let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());

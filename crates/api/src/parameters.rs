@@ -28,11 +28,6 @@ impl Parameters {
         Some(value.trim()).filter(|value| !value.is_empty())
     }
 
-    /// The first of several names for the same that has a value.
-    pub(crate) fn text_of(&self, names: &[&str]) -> Option<&str> {
-        names.iter().find_map(|name| self.text(name))
-    }
-
     /// A whole number of 32 bits; `None`: none was given, or zero.
     pub(crate) fn count(&self, name: &'static str) -> Result<Option<u32>, ApiError> {
         let Some(text) = self.text(name) else { return Ok(None) };

@@ -56,6 +56,7 @@ pub(crate) struct Questions {
 }
 
 /// What a piece of work gives back: the answer, and what was done for it.
+#[derive(Debug)]
 pub(crate) struct Answered<T> {
     pub(crate) answer: T,
     pub(crate) accounting: Accounting,

@@ -20,6 +20,9 @@ mod connections;
 mod large;
 mod lookup;
 mod pages;
+mod search;
+mod shop;
+mod tags;
 
 const LOG: Uuid = Uuid([1; 16]);
 const ID: &str = "000000000000000000000000000000ab";
