@@ -27,9 +27,11 @@ const CHUNK_SHAPES_MAX: usize = 256;
 /// So many values of a column are looked at in each chunk.
 const SAMPLE: usize = 128;
 /// A column of texts gets bloom filters if it has at least this many values, of which more than a
-/// quarter are distinct, and they look like ids.
+/// quarter are distinct, and they look like ids; a column of numbers if its key says that it is one,
+/// and more than a sixteenth are distinct. A filter takes bytes by what is distinct in it.
 const BLOOM_VALUES_MIN: u64 = 1_000;
-const BLOOM_VALUES_PER_DISTINCT_MAX: u64 = 4;
+const BLOOM_TEXTS_PER_DISTINCT_MAX: u64 = 4;
+const BLOOM_NUMBERS_PER_DISTINCT_MAX: u64 = 16;
 /// Ids are of such a length, in bytes.
 const ID_BYTES: std::ops::RangeInclusive<usize> = 6..=64;
 
@@ -240,6 +242,9 @@ impl TableCounts {
         let n_values = column.rows.len() as u64;
         let (n_distinct, looks_like_id) = match &column.values {
             Values::String(strings) => (n_distinct(strings, &self.hasher), look_like_ids(strings)),
+            Values::Int(numbers) if names_an_id(&column.key) => {
+                (n_distinct_numbers(numbers.values(), &self.hasher), true)
+            }
             _ => (0, false),
         };
         let count = &mut self.keys[key as usize];
@@ -363,9 +368,14 @@ impl KeyCount {
     }
 
     fn wants_bloom(&self) -> bool {
-        let is_selective = self.n_distinct * BLOOM_VALUES_PER_DISTINCT_MAX > self.n_values;
+        let values_per_distinct_max = match self.value_type {
+            ValueType::String => BLOOM_TEXTS_PER_DISTINCT_MAX,
+            ValueType::Int => BLOOM_NUMBERS_PER_DISTINCT_MAX,
+            _ => return false,
+        };
+        let is_selective = self.n_distinct * values_per_distinct_max > self.n_values;
         let is_id = self.looks_like_id && is_selective && self.n_values >= BLOOM_VALUES_MIN;
-        self.value_type == ValueType::String && (is_id || self.had_bloom)
+        is_id || self.had_bloom
     }
 }
 
@@ -379,6 +389,28 @@ fn n_distinct(strings: &Strings, hasher: &RandomState) -> u64 {
                 (0..n_sampled).map(|position| hasher.hash_one(values.value(position))).collect();
             (values.len() * hashes.len() / n_sampled.max(1)) as u64
         }
+    }
+}
+
+/// As [`n_distinct`].
+fn n_distinct_numbers(numbers: &[i64], hasher: &RandomState) -> u64 {
+    let sampled = &numbers[..numbers.len().min(SAMPLE)];
+    let hashes = sampled.iter().map(|number| hasher.hash_one(number));
+    let distinct: HashSet<u64, RandomState> = hashes.collect();
+    (numbers.len() * distinct.len() / sampled.len().max(1)) as u64
+}
+
+/// Whether the last word of a key is `id`: `user.id`, `order_id`, `userId`, `TenantID`. Numbers do
+/// not tell ids from sizes and durations, which nobody asks for one by one.
+fn names_an_id(key: &str) -> bool {
+    let Some((head, last)) = key.split_at_checked(key.len().saturating_sub(2)) else {
+        return false;
+    };
+    let before = head.chars().next_back();
+    match last {
+        "id" => before.is_none_or(|before| !before.is_alphanumeric()),
+        "Id" | "ID" => before.is_none_or(|before| !before.is_uppercase()),
+        _ => false,
     }
 }
 

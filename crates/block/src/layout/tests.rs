@@ -5,7 +5,8 @@ use suyuan_model::{AttributeOwner, Chunk, SpanHead, TableBuilder};
 use super::*;
 use crate::column::Kind;
 
-/// A chunk of spans: each word of a line is a key with a text, `key:int` one with an integer.
+/// A chunk of spans: each word of a line is a key with a text, `key:int` one with an integer,
+/// `key:n` one with an integer that changes.
 fn chunk(lines: &[(usize, &str)]) -> Chunk {
     let mut table = TableBuilder::default();
     for (n_rows, line) in lines {
@@ -13,6 +14,9 @@ fn chunk(lines: &[(usize, &str)]) -> Chunk {
             for word in line.split_whitespace() {
                 match word.split_once(':') {
                     Some((key, "int")) => table.push_int(AttributeOwner::Span, key.as_bytes(), 1),
+                    Some((key, "n")) => {
+                        table.push_int(AttributeOwner::Span, key.as_bytes(), (n / 4) as i64);
+                    }
                     Some((key, "empty")) => table.push_empty(AttributeOwner::Span, key.as_bytes()),
                     Some((key, "id")) => {
                         let id = format!("user-{n:06}");
@@ -115,6 +119,14 @@ fn ids_get_bloom_filters_and_texts_that_repeat_do_not() {
     assert_eq!(blooms, ["trace_id", "attr:string:user"]);
     let few = Layout::decide(&counts(&[(900, "user:id")]), 10_000, 0, 0);
     assert_eq!(drawn(&few), "user+");
+}
+
+#[test]
+fn numbers_get_bloom_filters_where_their_key_says_that_they_are_ids() {
+    let line = "user.id:n orderId:n SKU_ID:n id:n thread.id:int size:n grid:n GRID:n";
+    let layout = Layout::decide(&counts(&[(2_000, line)]), 10_000, 0, 0);
+    let expected = "user.id* orderId* SKU_ID* id* thread.id+ size+ grid+ GRID+";
+    assert_eq!(drawn(&layout), expected);
 }
 
 #[test]
