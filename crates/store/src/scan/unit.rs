@@ -235,7 +235,7 @@ impl OpenUnit<'_> {
     pub fn pieces(&self) -> Vec<Range<u32>> {
         match &self.content {
             Content::Slice(slice) => slice.pieces(),
-            Content::Live(_) => vec![0..self.unit.n_rows],
+            Content::Live(_) => std::iter::once(0..self.unit.n_rows).collect(),
         }
     }
 

@@ -50,7 +50,13 @@ pub(super) struct OpenLive<'a> {
 
 enum LiveContent {
     Resident(Arc<Chunk>),
-    Spilled { file: ColumnReader, resources: Resources, scopes: Scopes },
+    Spilled(Box<SpilledContent>),
+}
+
+struct SpilledContent {
+    file: ColumnReader,
+    resources: Resources,
+    scopes: Scopes,
 }
 
 /// Adds the chunks of all live data. Returns how many were left out.
@@ -185,14 +191,14 @@ impl<'a> OpenLive<'a> {
     pub(super) fn resources(&self) -> &Resources {
         match &self.content {
             LiveContent::Resident(chunk) => &chunk.resources,
-            LiveContent::Spilled { resources, .. } => resources,
+            LiveContent::Spilled(spilled) => &spilled.resources,
         }
     }
 
     pub(super) fn scopes(&self) -> &Scopes {
         match &self.content {
             LiveContent::Resident(chunk) => &chunk.scopes,
-            LiveContent::Spilled { scopes, .. } => scopes,
+            LiveContent::Spilled(spilled) => &spilled.scopes,
         }
     }
 
@@ -214,7 +220,8 @@ impl<'a> OpenLive<'a> {
         }
         let ids = match &self.content {
             LiveContent::Resident(chunk) => chunk.trace_id.clone(),
-            LiveContent::Spilled { file, .. } => {
+            LiveContent::Spilled(spilled) => {
+                let file = &spilled.file;
                 let columns = Columns::default().with(Field::TraceId);
                 file.read(&columns, meter).map_err(failed(file.spilled()))?.trace_id
             }
@@ -327,17 +334,18 @@ impl LiveContent {
         let file = spilled.open().map_err(failed(&spilled))?;
         let resources = file.resources(meter).map_err(failed(&spilled))?;
         let scopes = file.scopes(meter).map_err(failed(&spilled))?;
-        Ok(Self::Spilled { file, resources, scopes })
+        Ok(Self::Spilled(Box::new(SpilledContent { file, resources, scopes })))
     }
 
     fn read(&self, columns: &Columns, meter: &ReadMeter) -> Result<Arc<Chunk>, FindError> {
-        let (file, resources, scopes) = match self {
+        let spilled = match self {
             Self::Resident(chunk) => return Ok(chunk.clone()),
-            Self::Spilled { file, resources, scopes } => (file, resources, scopes),
+            Self::Spilled(spilled) => spilled,
         };
+        let file = &spilled.file;
         let mut chunk = file.read(columns, meter).map_err(failed(file.spilled()))?;
-        chunk.resources = resources.clone();
-        chunk.scopes = scopes.clone();
+        chunk.resources = spilled.resources.clone();
+        chunk.scopes = spilled.scopes.clone();
         Ok(Arc::new(chunk))
     }
 }

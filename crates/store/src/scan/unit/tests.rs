@@ -115,7 +115,8 @@ fn rows_of(unit: &OpenUnit<'_>, random: &mut Random) -> Vec<(TraceRef, String)> 
         let parts = [piece.start..middle, middle..piece.end];
         let parts = parts.into_iter().filter(|part| !part.is_empty());
         for part in parts {
-            let batch = unit.read(&[part.clone()], &all_columns(), &meter).expect("readable");
+            let batch =
+                unit.read(std::slice::from_ref(&part), &all_columns(), &meter).expect("readable");
             let rows: Vec<u32> = part.collect();
             let traces = unit.traces_of(&rows, &meter).expect("readable");
             for (row, trace) in rows.into_iter().zip(traces) {

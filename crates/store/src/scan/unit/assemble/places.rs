@@ -85,7 +85,7 @@ impl<'a> Places<'a> {
             Place::Slice { source, slice, trace } => match self.traces(source, slice) {
                 Ok(traces) => {
                     let unit = UnitKey::Slice { source, slice };
-                    wanted.pieces.push(WantedPiece { unit, rows: vec![traces.rows(trace)] });
+                    wanted.pieces.push(WantedPiece::new(unit, traces.rows(trace)));
                     wanted.line = Some(TraceLine::of(&traces.summary(trace)));
                 }
                 Err(error) => skip(skipped, error)?,
@@ -112,7 +112,7 @@ impl<'a> Places<'a> {
                 let mut blocks = self.snapshot.blocks.iter();
                 if let Some(source) = blocks.position(|source| source.block.id == block) {
                     let unit = UnitKey::Slice { source: source as u32, slice };
-                    pieces.push(WantedPiece { unit, rows: vec![first_row..end_row] });
+                    pieces.push(WantedPiece::new(unit, first_row..end_row));
                 }
             }
         }
@@ -125,7 +125,7 @@ impl<'a> Places<'a> {
             let unit = UnitKey::Chunk { source, chunk };
             match pieces.last_mut() {
                 Some(piece) if piece.unit == unit => piece.add(row),
-                _ => pieces.push(WantedPiece { unit, rows: vec![row..row + 1] }),
+                _ => pieces.push(WantedPiece::new(unit, row..row + 1)),
             }
         }
     }
@@ -145,6 +145,10 @@ impl<'a> Places<'a> {
 }
 
 impl WantedPiece {
+    fn new(unit: UnitKey, rows: Range<u32>) -> Self {
+        Self { unit, rows: std::iter::once(rows).collect() }
+    }
+
     /// Adds a row behind all others.
     fn add(&mut self, row: u32) {
         match self.rows.last_mut() {
