@@ -25,7 +25,8 @@ pub(crate) fn similar<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) 
 
 /// The start of a text that may be long.
 pub(crate) fn cut(text: &str) -> String {
-    let mut shown: String = text.chars().take(SHOWN_CHARS).flat_map(char::escape_debug).collect();
+    let plain = |c: char| if c.is_control() { ' ' } else { c };
+    let mut shown: String = text.chars().take(SHOWN_CHARS).map(plain).collect();
     if text.chars().nth(SHOWN_CHARS).is_some() {
         shown.push('…');
     }

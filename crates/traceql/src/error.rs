@@ -71,16 +71,16 @@ impl ParseError {
         place: Place,
         found: impl Into<String>,
         expected: impl Into<String>,
-    ) -> ParseError {
-        ParseError {
+    ) -> Box<ParseError> {
+        Box::new(ParseError {
             position: Position::of(text, place),
             found: found.into(),
             expected: expected.into(),
             advice: None,
-        }
+        })
     }
 
-    pub(crate) fn advise(mut self, advice: impl Into<String>) -> ParseError {
+    pub(crate) fn advise(mut self: Box<Self>, advice: impl Into<String>) -> Box<ParseError> {
         self.advice = Some(advice.into());
         self
     }

@@ -10,6 +10,7 @@ mod string;
 
 use std::sync::Arc;
 
+use crate::advice;
 use crate::ast::{Attribute, AttributeScope, Intrinsic, Place};
 use crate::error::ParseError;
 
@@ -87,14 +88,14 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn broken(&mut self, error: ParseError) -> Token<'a> {
+    fn broken(&mut self, error: Box<ParseError>) -> Token<'a> {
         let place = error.position.place;
         self.at = self.text.len();
-        Token { kind: TokenKind::Broken(Box::new(error)), place }
+        Token { kind: TokenKind::Broken(error), place }
     }
 
     /// Blanks and comments, as Go has them.
-    fn skip_blanks(&mut self) -> Result<(), ParseError> {
+    fn skip_blanks(&mut self) -> Result<(), Box<ParseError>> {
         loop {
             let rest = self.rest();
             let n_blanks = rest.len() - rest.trim_start().len();
@@ -120,7 +121,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// A word, or an attribute whose scope it is.
-    fn word(&mut self) -> Result<TokenKind<'a>, ParseError> {
+    fn word(&mut self) -> Result<TokenKind<'a>, Box<ParseError>> {
         let start = self.at;
         let rest = self.rest();
         let end = rest.find(|c: char| c != '_' && !c.is_alphanumeric()).unwrap_or(rest.len());
@@ -134,7 +135,7 @@ impl<'a> Lexer<'a> {
     }
 
     /// The attribute behind `scope`, which ends at its dot.
-    fn scoped(&mut self, scope: &'a str, start: usize) -> Result<TokenKind<'a>, ParseError> {
+    fn scoped(&mut self, scope: &'a str, start: usize) -> Result<TokenKind<'a>, Box<ParseError>> {
         if scope == "parent" {
             return self.attribute_of_parent();
         }
@@ -144,7 +145,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn attribute_of_parent(&mut self) -> Result<TokenKind<'a>, ParseError> {
+    fn attribute_of_parent(&mut self) -> Result<TokenKind<'a>, Box<ParseError>> {
         let (scope, scope_text) =
             [(AttributeScope::Span, ".span."), (AttributeScope::Resource, ".resource.")]
                 .into_iter()
@@ -165,7 +166,7 @@ impl<'a> Lexer<'a> {
         &mut self,
         scope: AttributeScope,
         scope_text: &str,
-    ) -> Result<TokenKind<'a>, ParseError> {
+    ) -> Result<TokenKind<'a>, Box<ParseError>> {
         let dot = self.at;
         self.at += 1;
         let name = self.name()?;
@@ -183,7 +184,7 @@ impl<'a> Lexer<'a> {
         &mut self,
         scope: &'a str,
         start: usize,
-    ) -> Result<TokenKind<'a>, ParseError> {
+    ) -> Result<TokenKind<'a>, Box<ParseError>> {
         let behind = &self.text[self.at + 1..];
         let end = behind.find(|c: char| c != '_' && !c.is_alphanumeric()).unwrap_or(behind.len());
         self.at += 1 + end;
@@ -194,7 +195,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    fn symbol(&mut self, first: char) -> Result<TokenKind<'a>, ParseError> {
+    fn symbol(&mut self, first: char) -> Result<TokenKind<'a>, Box<ParseError>> {
         let rest = self.rest();
         if let Some(symbol) = SYMBOLS.iter().find(|symbol| rest.starts_with(**symbol)) {
             self.at += symbol.len();
@@ -204,7 +205,7 @@ impl<'a> Lexer<'a> {
         let error = ParseError::new(
             self.text,
             place,
-            format!("`{}`", first.escape_debug()),
+            format!("`{}`", advice::cut(&rest[..first.len_utf8()])),
             "an attribute, a literal or an operator",
         );
         Err(match first {

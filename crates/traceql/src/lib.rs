@@ -24,7 +24,7 @@ pub const TEXT_BYTES_MAX: usize = 128 * 1024;
 
 /// Reads a query and checks its types.
 pub fn parse(text: &str) -> Result<ast::Query, Error> {
-    let query = parser::query(text)?;
+    let query = parser::query(text).map_err(|error| Error::Parse(*error))?;
     types::check(&query, text)?;
     Ok(query)
 }
@@ -32,7 +32,7 @@ pub fn parse(text: &str) -> Result<ast::Query, Error> {
 /// Reads the name of an attribute or intrinsic as it stands in queries: `span.foo`, `.foo`, `name`,
 /// `span:status`, `resource."a b"`.
 pub fn parse_attribute(text: &str) -> Result<ast::Attribute, Error> {
-    Ok(parser::attribute(text)?)
+    parser::attribute(text).map_err(|error| Error::Parse(*error))
 }
 
 #[cfg(test)]

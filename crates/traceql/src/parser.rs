@@ -30,7 +30,7 @@ pub(crate) const HEIGHT_MAX: u32 = 100;
 const DEPTH_MAX: u32 = 2 * HEIGHT_MAX + 8;
 
 /// Reads a whole text.
-pub(crate) fn query(text: &str) -> Result<Query, ParseError> {
+pub(crate) fn query(text: &str) -> Result<Query, Box<ParseError>> {
     let mut parser = Parser::new(text)?;
     let root = parser.root()?;
     let hints = parser.hints()?;
@@ -41,7 +41,7 @@ pub(crate) fn query(text: &str) -> Result<Query, ParseError> {
 }
 
 /// Reads a text that is the name of an attribute.
-pub(crate) fn attribute(text: &str) -> Result<Attribute, ParseError> {
+pub(crate) fn attribute(text: &str) -> Result<Attribute, Box<ParseError>> {
     let mut parser = Parser::new(text)?;
     let attribute = parser.attribute("the name of an attribute such as `span.foo`")?;
     match parser.kind() {
@@ -66,6 +66,7 @@ struct Tall<T> {
 }
 
 /// What a piece of the text turned out to be, before the operator behind it is known.
+/// Large parts are boxed, and so are errors: brackets nest these values on the stack.
 enum Piece {
     Spansets {
         pipeline: Pipeline,
@@ -73,12 +74,12 @@ enum Piece {
         bracketed: bool,
     },
     /// Numbers and aggregates; not a query.
-    Scalar(ScalarExpr),
-    Metrics(MetricsExpr),
+    Scalar(Box<ScalarExpr>),
+    Metrics(Box<MetricsExpr>),
 }
 
 impl<'a> Parser<'a> {
-    fn new(text: &'a str) -> Result<Self, ParseError> {
+    fn new(text: &'a str) -> Result<Self, Box<ParseError>> {
         if text.len() > TEXT_BYTES_MAX {
             let place = Place { start: TEXT_BYTES_MAX as u32, end: TEXT_BYTES_MAX as u32 };
             return Err(ParseError::new(
@@ -91,19 +92,19 @@ impl<'a> Parser<'a> {
         Ok(Parser { text, tokens: lexer::tokens(text), at: 0, depth: 0 })
     }
 
-    fn root(&mut self) -> Result<Root, ParseError> {
+    fn root(&mut self) -> Result<Root, Box<ParseError>> {
         if matches!(self.kind(), TokenKind::End) {
             return Err(self.unexpected("a query such as `{ status = error }`"));
         }
         match self.pipeline()?.tree {
             Piece::Spansets { pipeline, .. } => Ok(Root::Spansets(pipeline)),
-            Piece::Metrics(metrics) => Ok(Root::Metrics(metrics)),
+            Piece::Metrics(metrics) => Ok(Root::Metrics(*metrics)),
             Piece::Scalar(scalar) => Err(self.scalar_alone(&scalar)),
         }
     }
 
     /// `with(name = literal, …)`, any number of times; the last one holds.
-    fn hints(&mut self) -> Result<Vec<Hint>, ParseError> {
+    fn hints(&mut self) -> Result<Vec<Hint>, Box<ParseError>> {
         let mut hints = Vec::new();
         while self.eat_word("with") {
             hints.clear();
@@ -119,7 +120,7 @@ impl<'a> Parser<'a> {
         Ok(hints)
     }
 
-    fn hint(&mut self) -> Result<Hint, ParseError> {
+    fn hint(&mut self) -> Result<Hint, Box<ParseError>> {
         let start = self.place();
         let TokenKind::Word(name) = *self.kind() else {
             return Err(self.unexpected("the name of a hint"));
@@ -130,7 +131,7 @@ impl<'a> Parser<'a> {
         Ok(Hint { name: name.into(), value, place: self.place_from(start) })
     }
 
-    fn hint_value(&mut self) -> Result<Value, ParseError> {
+    fn hint_value(&mut self) -> Result<Value, Box<ParseError>> {
         if let Some(number) = self.number()? {
             return Ok(number);
         }
@@ -145,7 +146,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A number or duration with its sign, if one comes next.
-    fn number(&mut self) -> Result<Option<Value>, ParseError> {
+    fn number(&mut self) -> Result<Option<Value>, Box<ParseError>> {
         let negative = self.is("-");
         let behind = usize::from(negative);
         let Some(token) = self.tokens.get(self.at + behind) else { return Ok(None) };
@@ -170,8 +171,8 @@ impl<'a> Parser<'a> {
     /// Runs `parse` one level deeper.
     fn deeper<T>(
         &mut self,
-        parse: impl FnOnce(&mut Self) -> Result<T, ParseError>,
-    ) -> Result<T, ParseError> {
+        parse: impl FnOnce(&mut Self) -> Result<T, Box<ParseError>>,
+    ) -> Result<T, Box<ParseError>> {
         if self.depth == DEPTH_MAX {
             let expected = format!("at most {DEPTH_MAX} levels");
             return Err(ParseError::new(self.text, self.place(), "too deep a nesting", expected));
@@ -183,7 +184,7 @@ impl<'a> Parser<'a> {
     }
 
     /// A tree above others.
-    fn above<T>(&self, tree: T, heights: &[u32]) -> Result<Tall<T>, ParseError> {
+    fn above<T>(&self, tree: T, heights: &[u32]) -> Result<Tall<T>, Box<ParseError>> {
         let height = 1 + heights.iter().copied().max().unwrap_or(0);
         if height > HEIGHT_MAX {
             let expected = format!("at most {HEIGHT_MAX} levels");
@@ -250,7 +251,7 @@ impl<'a> Parser<'a> {
         is
     }
 
-    fn expect(&mut self, symbol: &str, expected: &str) -> Result<(), ParseError> {
+    fn expect(&mut self, symbol: &str, expected: &str) -> Result<(), Box<ParseError>> {
         match self.eat(symbol) {
             true => Ok(()),
             false => Err(self.unexpected(expected)),
@@ -258,10 +259,10 @@ impl<'a> Parser<'a> {
     }
 
     /// That the next token does not fit.
-    fn unexpected(&self, expected: impl Into<String>) -> ParseError {
+    fn unexpected(&self, expected: impl Into<String>) -> Box<ParseError> {
         let token = self.token();
         if let TokenKind::Broken(error) = &token.kind {
-            return error.as_ref().clone();
+            return error.clone();
         }
         let error = ParseError::new(self.text, token.place, self.found(), expected);
         match self.word_for_operator() {
@@ -275,7 +276,7 @@ impl<'a> Parser<'a> {
         &self,
         expected: impl Into<String>,
         advice: impl Into<String>,
-    ) -> ParseError {
+    ) -> Box<ParseError> {
         let error = self.unexpected(expected);
         let is_broken = matches!(self.kind(), TokenKind::Broken(_));
         if is_broken || error.advice.is_some() { error } else { error.advise(advice) }
@@ -306,7 +307,7 @@ impl<'a> Parser<'a> {
     }
 
     /// What stands behind a query that is whole.
-    fn unexpected_behind(&self, root: &Root) -> ParseError {
+    fn unexpected_behind(&self, root: &Root) -> Box<ParseError> {
         match root {
             Root::Metrics(_) => {
                 let expected = "`|`, a comparison with a number, `with` or the end";

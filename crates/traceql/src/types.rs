@@ -6,6 +6,7 @@
 mod field;
 mod metrics;
 
+use crate::advice;
 use crate::ast::{
     Aggregate, AggregateOp, FieldExpr, Pipeline, Place, Query, Root, ScalarExpr, ScalarFilter,
     ScalarKind, SpansetExpr, SpansetKind, StageKind,
@@ -111,9 +112,10 @@ impl Checker<'_> {
         ValidationError::new(self.text, place, problem)
     }
 
-    /// An expression in an error.
+    /// An expression in an error, as it was written.
     fn shown(&self, expr: &FieldExpr) -> String {
-        crate::advice::cut(&expr.to_string())
+        let text = self.text.get(expr.place.start as usize..expr.place.end as usize);
+        advice::cut(text.unwrap_or_default())
     }
 }
 

@@ -14,7 +14,7 @@ pub(crate) fn is_name_char(c: char) -> bool {
 impl Lexer<'_> {
     /// A name up to what cannot stand in it. Parts of it may stand in double quotes, in which a
     /// backslash stands before quotes and backslashes alone.
-    pub(super) fn name(&mut self) -> Result<String, ParseError> {
+    pub(super) fn name(&mut self) -> Result<String, Box<ParseError>> {
         let mut name = String::new();
         while let Some(c) = self.peek().filter(|c| is_name_char(*c)) {
             if c == '"' {
@@ -27,7 +27,7 @@ impl Lexer<'_> {
         Ok(name)
     }
 
-    fn quoted_part(&mut self, name: &mut String) -> Result<(), ParseError> {
+    fn quoted_part(&mut self, name: &mut String) -> Result<(), Box<ParseError>> {
         let start = self.at;
         self.at += 1;
         loop {
@@ -62,7 +62,7 @@ impl Lexer<'_> {
     }
 
     /// `start` is where the scope begins; the text goes on with its dot.
-    pub(super) fn unknown_scope(&mut self, scope: &str, start: usize) -> ParseError {
+    pub(super) fn unknown_scope(&mut self, scope: &str, start: usize) -> Box<ParseError> {
         let dot = self.at;
         self.at += 1;
         // What is wrong with the name matters less than the scope.
@@ -94,7 +94,7 @@ impl Lexer<'_> {
         scope: &str,
         spelling: &str,
         start: usize,
-    ) -> ParseError {
+    ) -> Box<ParseError> {
         let of_scope: Vec<&str> = words::intrinsic_words()
             .filter(|word| word.strip_prefix(scope).is_some_and(|rest| rest.starts_with(':')))
             .collect();

@@ -34,7 +34,7 @@ const GO_UNITS: [(&str, u64); 8] = [
 
 impl<'a> Lexer<'a> {
     /// A number or a duration; a digit, or a dot and a digit, comes next.
-    pub(super) fn number(&mut self) -> Result<TokenKind<'a>, ParseError> {
+    pub(super) fn number(&mut self) -> Result<TokenKind<'a>, Box<ParseError>> {
         let rest = self.rest();
         let is_part = |c: char| c == '.' || c == '_' || c.is_alphanumeric();
         let run = &rest[..rest.find(|c| !is_part(c)).unwrap_or(rest.len())];
@@ -62,12 +62,12 @@ impl<'a> Lexer<'a> {
         Ok(kind)
     }
 
-    fn too_large(&self, n_bytes: usize, limit: &str) -> ParseError {
+    fn too_large(&self, n_bytes: usize, limit: &str) -> Box<ParseError> {
         let place = self.place_of(self.at, n_bytes);
         ParseError::new(self.text, place, "a number that is too large", format!("at most {limit}"))
     }
 
-    fn no_number(&self, run: &str) -> ParseError {
+    fn no_number(&self, run: &str) -> Box<ParseError> {
         let place = self.place_of(self.at, run.len());
         let found = format!("`{}`", advice::cut(run));
         let error = ParseError::new(self.text, place, found, "a number or a duration");

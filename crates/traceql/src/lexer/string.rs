@@ -7,7 +7,7 @@ use crate::error::ParseError;
 
 impl Lexer<'_> {
     /// Between backticks everything stands for itself.
-    pub(super) fn raw_string(&mut self) -> Result<Arc<str>, ParseError> {
+    pub(super) fn raw_string(&mut self) -> Result<Arc<str>, Box<ParseError>> {
         let content = &self.rest()[1..];
         let Some(end) = content.find('`') else { return Err(self.without_end("`")) };
         self.at += end + 2;
@@ -15,7 +15,7 @@ impl Lexer<'_> {
     }
 
     /// Between double quotes, on one line.
-    pub(super) fn quoted_string(&mut self) -> Result<Arc<str>, ParseError> {
+    pub(super) fn quoted_string(&mut self) -> Result<Arc<str>, Box<ParseError>> {
         let start = self.at;
         let mut bytes = Vec::new();
         let mut at = start + 1;
@@ -42,7 +42,7 @@ impl Lexer<'_> {
     }
 
     /// Appends what the escape at `at` stands for and returns its length.
-    fn escape(&self, at: usize, bytes: &mut Vec<u8>) -> Result<usize, ParseError> {
+    fn escape(&self, at: usize, bytes: &mut Vec<u8>) -> Result<usize, Box<ParseError>> {
         let behind = &self.text[at + 1..];
         let first = behind.chars().next();
         let plain = match first {
@@ -83,7 +83,7 @@ impl Lexer<'_> {
         Ok(1 + skip + n_digits)
     }
 
-    fn unknown_escape(&self, at: usize) -> ParseError {
+    fn unknown_escape(&self, at: usize) -> Box<ParseError> {
         let n_bytes = 1 + self.text[at + 1..].chars().next().map_or(0, char::len_utf8);
         let place = self.place_of(at, n_bytes);
         let found = format!("unknown escape `{}`", &self.text[at..at + n_bytes]);
@@ -92,7 +92,7 @@ impl Lexer<'_> {
         )
     }
 
-    fn without_end(&self, quote: &str) -> ParseError {
+    fn without_end(&self, quote: &str) -> Box<ParseError> {
         let place = self.place_of(self.at, 1);
         let expected = format!("`{quote}` at its end");
         let expected = if quote == "`" { "a backtick at its end".into() } else { expected };

@@ -18,17 +18,29 @@ enum Meaning {
     Comparison(FieldOp),
 }
 
+/// What stands behind a comparison.
+pub(super) const NUMBER: &str = "a number, a duration or an aggregate such as `count()`";
+
 impl Parser<'_> {
-    /// Operands and operators that bind at least so strongly.
-    pub(super) fn combination(&mut self, power: u8) -> Result<Tall<Piece>, ParseError> {
+    /// Operands and operators that bind at least so strongly. `expected` says what the first operand
+    /// may be.
+    pub(super) fn combination(
+        &mut self,
+        power: u8,
+        expected: &str,
+    ) -> Result<Tall<Piece>, Box<ParseError>> {
         self.deeper(|parser| {
-            let mut left = parser.operand()?;
+            let mut left = parser.operand(expected)?;
             while let Some((symbol, binds)) = parser.joining_symbol()
                 && binds >= power
             {
                 let meaning = parser.meaning(&left.tree, symbol)?;
                 parser.skip();
-                let right = parser.combination(binds + u8::from(symbol != "^"))?;
+                let expected = match meaning {
+                    Meaning::Spansets(_) => "`{` or `(`",
+                    _ => NUMBER,
+                };
+                let right = parser.combination(binds + u8::from(symbol != "^"), expected)?;
                 left = parser.joined(left, meaning, right)?;
             }
             Ok(left)
@@ -51,7 +63,7 @@ impl Parser<'_> {
         Some((symbol, power))
     }
 
-    fn meaning(&self, left: &Piece, symbol: &str) -> Result<Meaning, ParseError> {
+    fn meaning(&self, left: &Piece, symbol: &str) -> Result<Meaning, Box<ParseError>> {
         let op = FieldOp::parse(symbol);
         let arithmetic = op.filter(|op| op.is_arithmetic()).map(Meaning::Arithmetic);
         let comparison = op.filter(|op| op.is_comparison()).map(Meaning::Comparison);
@@ -79,7 +91,7 @@ impl Parser<'_> {
         }
     }
 
-    fn no_spanset_op(&self, symbol: &str) -> ParseError {
+    fn no_spanset_op(&self, symbol: &str) -> Box<ParseError> {
         let expected = "`|` or an operator between spansets: `&&`, `||`, `>`, `>>`, `<`, `<<`, `~`";
         match symbol {
             "+" | "-" | "*" | "/" => self
@@ -88,7 +100,7 @@ impl Parser<'_> {
         }
     }
 
-    fn number_on_the_left(&self, scalar: &ScalarExpr) -> ParseError {
+    fn number_on_the_left(&self, scalar: &ScalarExpr) -> Box<ParseError> {
         let text = &self.text[scalar.place.start as usize..scalar.place.end as usize];
         let found = format!("the number `{}` on the left", advice::cut(text));
         ParseError::new(self.text, scalar.place, found, "an aggregate")
@@ -100,7 +112,7 @@ impl Parser<'_> {
         left: Tall<Piece>,
         meaning: Meaning,
         right: Tall<Piece>,
-    ) -> Result<Tall<Piece>, ParseError> {
+    ) -> Result<Tall<Piece>, Box<ParseError>> {
         let heights = [left.height, right.height];
         let piece = match (left.tree, meaning, right.tree) {
             (
@@ -116,27 +128,29 @@ impl Parser<'_> {
             }
             (Piece::Scalar(left), Meaning::Arithmetic(op), Piece::Scalar(right)) => {
                 let place = Place { start: left.place.start, end: right.place.end };
-                let (left, right) = (Box::new(left), Box::new(right));
-                Piece::Scalar(ScalarExpr { kind: ScalarKind::Binary { op, left, right }, place })
+                let kind = ScalarKind::Binary { op, left, right };
+                Piece::Scalar(Box::new(ScalarExpr { kind, place }))
             }
             (Piece::Scalar(left), Meaning::Comparison(op), Piece::Scalar(right)) => {
                 let place = Place { start: left.place.start, end: right.place.end };
-                one_stage(StageKind::ScalarFilter(ScalarFilter { op, left, right }), place)
+                let filter = ScalarFilter { op, left: *left, right: *right };
+                one_stage(StageKind::ScalarFilter(filter), place)
             }
-            (Piece::Metrics(left), Meaning::Comparison(op), Piece::Scalar(right)) => {
-                Piece::Metrics(self.filtered(left, op, &right)?)
+            (Piece::Metrics(mut left), Meaning::Comparison(op), Piece::Scalar(right)) => {
+                self.filter(&mut left, op, &right)?;
+                Piece::Metrics(left)
             }
             (left @ Piece::Metrics(_), Meaning::Arithmetic(op), right)
             | (left, Meaning::Arithmetic(op), right @ Piece::Metrics(_)) => {
                 Piece::Metrics(self.series_binary(op, left, right)?)
             }
-            (left, _, right) => return Err(self.mismatch(&left, &right)),
+            (left, _, right) => return Err(self.mismatch(&right, left.called())),
         };
         self.above(piece, &heights)
     }
 
     /// A piece as an operand between spansets.
-    fn spanset(&self, piece: Piece) -> Result<SpansetExpr, ParseError> {
+    fn spanset(&self, piece: Piece) -> Result<SpansetExpr, Box<ParseError>> {
         let Piece::Spansets { mut pipeline, bracketed } = piece else {
             unreachable!("the caller has matched spansets")
         };
@@ -158,8 +172,8 @@ impl Parser<'_> {
         }
     }
 
-    pub(super) fn mismatch(&self, left: &Piece, right: &Piece) -> ParseError {
-        ParseError::new(self.text, right.place(), right.called(), left.called())
+    pub(super) fn mismatch(&self, piece: &Piece, expected: &str) -> Box<ParseError> {
+        ParseError::new(self.text, piece.place(), piece.called(), expected)
     }
 }
 

@@ -3,8 +3,8 @@
 use super::{Parser, Tall};
 use crate::advice;
 use crate::ast::{
-    Attribute, FieldExpr, FieldKind, FieldOp, Intrinsic, Place, PlacedAttribute, SpansetOp,
-    UnaryOp, Value,
+    AggregateOp, Attribute, FieldExpr, FieldKind, FieldOp, Intrinsic, Place, PlacedAttribute,
+    SpansetOp, UnaryOp, Value,
 };
 use crate::error::ParseError;
 use crate::lexer::TokenKind;
@@ -26,7 +26,7 @@ const CHAIN_MAX: usize = 64;
 
 impl Parser<'_> {
     /// `{ expression }`, without the braces.
-    pub(super) fn braces(&mut self) -> Result<Tall<FieldExpr>, ParseError> {
+    pub(super) fn braces(&mut self) -> Result<Tall<FieldExpr>, Box<ParseError>> {
         let start = self.place();
         self.expect("{", "`{`")?;
         if self.eat("}") {
@@ -43,7 +43,7 @@ impl Parser<'_> {
     }
 
     /// An expression whose operators bind at least so strongly.
-    pub(super) fn field(&mut self, power: u8) -> Result<Tall<FieldExpr>, ParseError> {
+    pub(super) fn field(&mut self, power: u8) -> Result<Tall<FieldExpr>, Box<ParseError>> {
         self.deeper(|parser| {
             let mut left = parser.field_operand()?;
             while let Some(op) = parser.field_op().filter(|op| power_of(*op) >= power) {
@@ -70,7 +70,7 @@ impl Parser<'_> {
         &mut self,
         op: FieldOp,
         left: Tall<FieldExpr>,
-    ) -> Result<Tall<FieldExpr>, ParseError> {
+    ) -> Result<Tall<FieldExpr>, Box<ParseError>> {
         let mut operands = vec![left];
         while self.field_op() == Some(op) {
             self.skip();
@@ -91,7 +91,7 @@ impl Parser<'_> {
         &self,
         op: FieldOp,
         mut operands: Vec<Tall<FieldExpr>>,
-    ) -> Result<Tall<FieldExpr>, ParseError> {
+    ) -> Result<Tall<FieldExpr>, Box<ParseError>> {
         if operands.len() == 1 {
             return Ok(operands.pop().expect("there is one"));
         }
@@ -106,7 +106,7 @@ impl Parser<'_> {
         op: FieldOp,
         left: Tall<FieldExpr>,
         right: Tall<FieldExpr>,
-    ) -> Result<Tall<FieldExpr>, ParseError> {
+    ) -> Result<Tall<FieldExpr>, Box<ParseError>> {
         let place = Place { start: left.tree.place.start, end: right.tree.place.end };
         let heights = [left.height, right.height];
         let (left, right) = (Box::new(left.tree), Box::new(right.tree));
@@ -114,7 +114,7 @@ impl Parser<'_> {
         self.above(FieldExpr { kind, place }, &heights)
     }
 
-    fn field_operand(&mut self) -> Result<Tall<FieldExpr>, ParseError> {
+    fn field_operand(&mut self) -> Result<Tall<FieldExpr>, Box<ParseError>> {
         let start = self.place();
         if let Some(number) = self.number()? {
             return self.leaf(FieldKind::Literal(number), start);
@@ -148,7 +148,7 @@ impl Parser<'_> {
         self.leaf(kind, start)
     }
 
-    fn leaf(&self, kind: FieldKind, start: Place) -> Result<Tall<FieldExpr>, ParseError> {
+    fn leaf(&self, kind: FieldKind, start: Place) -> Result<Tall<FieldExpr>, Box<ParseError>> {
         self.above(FieldExpr { kind, place: self.place_from(start) }, &[])
     }
 
@@ -157,7 +157,7 @@ impl Parser<'_> {
         op: UnaryOp,
         power: u8,
         start: Place,
-    ) -> Result<Tall<FieldExpr>, ParseError> {
+    ) -> Result<Tall<FieldExpr>, Box<ParseError>> {
         let operand = self.field(power)?;
         let place = Place { start: start.start, end: operand.tree.place.end };
         let kind = FieldKind::Unary { op, expr: Box::new(operand.tree) };
@@ -165,7 +165,7 @@ impl Parser<'_> {
     }
 
     /// An attribute or intrinsic.
-    pub(super) fn attribute(&mut self, expected: &str) -> Result<PlacedAttribute, ParseError> {
+    pub(super) fn attribute(&mut self, expected: &str) -> Result<PlacedAttribute, Box<ParseError>> {
         let start = self.place();
         let attribute = match self.kind() {
             TokenKind::Attribute(attribute) => attribute.clone(),
@@ -179,7 +179,7 @@ impl Parser<'_> {
         Ok(PlacedAttribute { attribute, place: self.place_from(start) })
     }
 
-    fn no_operand(&self) -> ParseError {
+    fn no_operand(&self) -> Box<ParseError> {
         let expected = "an attribute or a literal";
         match self.symbol() {
             Some("{") => self.unexpected_with(expected, "braces do not stand in braces"),
@@ -188,13 +188,21 @@ impl Parser<'_> {
     }
 
     /// A word that is neither intrinsic nor literal.
-    fn unknown_word(&self, word: &str) -> ParseError {
+    fn unknown_word(&self, word: &str) -> Box<ParseError> {
         let shown = advice::cut(word);
         let found = format!("unknown name `{shown}`");
         let expected = "an attribute, an intrinsic or a literal";
         let error = ParseError::new(self.text, self.place(), found, expected);
         if let Some(operator) = self.word_for_operator() {
             return error.advise(format!("write `{operator}`"));
+        }
+        if matches!(word.to_ascii_lowercase().as_str(), "null" | "none" | "undefined") {
+            return error.advise("a value that is not there is `nil`");
+        }
+        if AggregateOp::parse(word).is_some() {
+            return error.advise(format!(
+                "aggregates are of all spans found, behind the braces: `{{ … }} | {shown}(…) > 1`"
+            ));
         }
         let is_value = matches!(
             self.previous(),
@@ -215,7 +223,7 @@ impl Parser<'_> {
     }
 
     /// What stands behind an expression that is whole.
-    pub(super) fn unexpected_behind_field(&self, closing: &str) -> ParseError {
+    pub(super) fn unexpected_behind_field(&self, closing: &str) -> Box<ParseError> {
         let expected = format!("an operator or {closing}");
         let advice = match self.kind() {
             TokenKind::Symbol("|") => {
@@ -226,6 +234,9 @@ impl Parser<'_> {
             }
             TokenKind::Word(word) if is_unit(word) && self.is_behind_number() => {
                 format!("no blank before the unit: `5{word}`")
+            }
+            TokenKind::Word(word) if word.eq_ignore_ascii_case("is") => {
+                "write `= nil` or `!= nil`".into()
             }
             TokenKind::Word(word) if word.eq_ignore_ascii_case("in") => {
                 "write `.a = 1 || .a = 2`, or `.a =~ \"one|two\"`".into()

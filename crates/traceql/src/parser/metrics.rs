@@ -1,6 +1,7 @@
 //! Functions that make series, what follows them, and arithmetic between series.
 
 use super::field::SUM;
+
 use super::{Parser, Piece, Tall};
 use crate::ast::{
     FieldOp, MetricsExpr, MetricsFunction, MetricsFunctionKind, MetricsKind, Place,
@@ -10,13 +11,15 @@ use crate::error::ParseError;
 use crate::lexer::TokenKind;
 
 const NANOS_PER_SECOND: i64 = 1_000_000_000;
+/// What points of series are compared with.
+const NUMBER: &str = "a number or a duration";
 
 impl Parser<'_> {
     /// `rate() by (…)` behind the pipeline whose spans it counts.
     pub(super) fn metrics_function(
         &mut self,
         before: Tall<Piece>,
-    ) -> Result<Tall<Piece>, ParseError> {
+    ) -> Result<Tall<Piece>, Box<ParseError>> {
         let place = before.tree.place();
         let pipeline = match before.tree {
             Piece::Spansets { pipeline, .. } => pipeline,
@@ -29,11 +32,12 @@ impl Parser<'_> {
         let (function, height) = self.function()?;
         let place = self.place_from(place);
         let kind = MetricsKind::Pipeline { pipeline, function };
-        let metrics = self.filters(MetricsExpr { kind, second: Vec::new(), place })?;
+        let metrics = Box::new(MetricsExpr { kind, second: Vec::new(), place });
+        let metrics = self.filters(metrics)?;
         self.above(Piece::Metrics(metrics), &[before.height, height])
     }
 
-    fn function(&mut self) -> Result<(MetricsFunction, u32), ParseError> {
+    fn function(&mut self) -> Result<(MetricsFunction, u32), Box<ParseError>> {
         let start = self.place();
         let word = self.word().unwrap_or_default();
         self.skip();
@@ -67,12 +71,12 @@ impl Parser<'_> {
         Ok((MetricsFunction { kind, by, place: self.place_from(start) }, height))
     }
 
-    fn measured(&mut self) -> Result<PlacedAttribute, ParseError> {
+    fn measured(&mut self) -> Result<PlacedAttribute, Box<ParseError>> {
         self.attribute("the attribute that is measured, such as `duration`")
     }
 
     /// `, .5, .99`
-    fn quantiles(&mut self) -> Result<Vec<f64>, ParseError> {
+    fn quantiles(&mut self) -> Result<Vec<f64>, Box<ParseError>> {
         let mut quantiles = Vec::new();
         self.expect(",", "`,` and a quantile such as `.99`")?;
         loop {
@@ -94,7 +98,7 @@ impl Parser<'_> {
     }
 
     /// `{ filter }, 10, start, end`; all but the filter may be absent.
-    fn compare(&mut self) -> Result<(MetricsFunctionKind, u32), ParseError> {
+    fn compare(&mut self) -> Result<(MetricsFunctionKind, u32), Box<ParseError>> {
         let filter = self.braces()?;
         let (mut top_n, mut start_unix_nanos, mut end_unix_nanos) = (None, None, None);
         if self.eat(",") {
@@ -115,7 +119,7 @@ impl Parser<'_> {
     }
 
     /// A whole number without a sign.
-    fn whole(&mut self, expected: &str) -> Result<i64, ParseError> {
+    fn whole(&mut self, expected: &str) -> Result<i64, Box<ParseError>> {
         let number = match self.kind() {
             TokenKind::Int(number) => i64::try_from(*number).ok(),
             _ => None,
@@ -126,7 +130,7 @@ impl Parser<'_> {
     }
 
     /// `topk(10)` or `bottomk(10)` behind series.
-    pub(super) fn ranking(&mut self, before: Tall<Piece>) -> Result<Tall<Piece>, ParseError> {
+    pub(super) fn ranking(&mut self, before: Tall<Piece>) -> Result<Tall<Piece>, Box<ParseError>> {
         let Piece::Metrics(mut metrics) = before.tree else {
             return Err(self.unexpected_with(
                 "another stage",
@@ -146,26 +150,27 @@ impl Parser<'_> {
     }
 
     /// Comparisons with numbers that come next.
-    fn filters(&mut self, mut metrics: MetricsExpr) -> Result<MetricsExpr, ParseError> {
+    fn filters(
+        &mut self,
+        mut metrics: Box<MetricsExpr>,
+    ) -> Result<Box<MetricsExpr>, Box<ParseError>> {
         while let Some(op) = self.symbol().and_then(FieldOp::parse).filter(|op| op.is_comparison())
         {
             self.skip();
-            let right = self.combination(SUM)?.tree;
-            let Piece::Scalar(scalar) = &right else {
-                return Err(self.mismatch(&Piece::Scalar(number_of(&metrics)), &right));
-            };
-            metrics = self.filtered(metrics, op, scalar)?;
+            let right = self.combination(SUM, NUMBER)?.tree;
+            let Piece::Scalar(scalar) = &right else { return Err(self.mismatch(&right, NUMBER)) };
+            self.filter(&mut metrics, op, scalar)?;
         }
         Ok(metrics)
     }
 
-    /// Series of which the points are compared with a number.
-    pub(super) fn filtered(
+    /// Keeps the points of series that compare so with a number.
+    pub(super) fn filter(
         &self,
-        mut metrics: MetricsExpr,
+        metrics: &mut MetricsExpr,
         op: FieldOp,
         right: &ScalarExpr,
-    ) -> Result<MetricsExpr, ParseError> {
+    ) -> Result<(), Box<ParseError>> {
         let value = match right.kind {
             // Series of durations count seconds.
             ScalarKind::Literal(Value::DurationNanos(nanos)) if nanos % NANOS_PER_SECOND == 0 => {
@@ -176,11 +181,11 @@ impl Parser<'_> {
         };
         metrics.second.push(SecondStage::Filter { op, value });
         metrics.place.end = right.place.end;
-        Ok(metrics)
+        Ok(())
     }
 
     /// The number that arithmetic on numbers comes to.
-    fn folded(&self, scalar: &ScalarExpr) -> Result<Value, ParseError> {
+    fn folded(&self, scalar: &ScalarExpr) -> Result<Value, Box<ParseError>> {
         let error = |found: &str| {
             ParseError::new(self.text, scalar.place, found, "a number that series can have")
         };
@@ -207,21 +212,21 @@ impl Parser<'_> {
         op: FieldOp,
         left: Piece,
         right: Piece,
-    ) -> Result<MetricsExpr, ParseError> {
+    ) -> Result<Box<MetricsExpr>, Box<ParseError>> {
         let place = Place { start: left.place().start, end: right.place().end };
         if matches!(op, FieldOp::Mod | FieldOp::Pow) {
             let found = format!("`{}` between series", op.spelling());
             return Err(ParseError::new(self.text, place, found, "`+`, `-`, `*` or `/`"));
         }
         let (left, right) = (self.series(left)?, self.series(right)?);
-        let kind = MetricsKind::Binary { op, left: Box::new(left), right: Box::new(right) };
-        Ok(MetricsExpr { kind, second: Vec::new(), place })
+        let kind = MetricsKind::Binary { op, left, right };
+        Ok(Box::new(MetricsExpr { kind, second: Vec::new(), place }))
     }
 
-    fn series(&self, piece: Piece) -> Result<MetricsExpr, ParseError> {
+    fn series(&self, piece: Piece) -> Result<Box<MetricsExpr>, Box<ParseError>> {
         match piece {
             Piece::Metrics(metrics) => Ok(metrics),
-            Piece::Scalar(scalar) => self.series_of_scalar(scalar),
+            Piece::Scalar(scalar) => self.series_of_scalar(*scalar),
             Piece::Spansets { pipeline, .. } => {
                 let expected = "a number or a metrics query such as `({} | rate())`";
                 Err(ParseError::new(self.text, pipeline.place, "spansets", expected))
@@ -230,7 +235,7 @@ impl Parser<'_> {
     }
 
     /// Numbers in arithmetic with series.
-    fn series_of_scalar(&self, scalar: ScalarExpr) -> Result<MetricsExpr, ParseError> {
+    fn series_of_scalar(&self, scalar: ScalarExpr) -> Result<Box<MetricsExpr>, Box<ParseError>> {
         let place = scalar.place;
         let error = |found: &str| {
             let expected = "a number or a metrics query such as `({} | rate())`";
@@ -248,19 +253,14 @@ impl Parser<'_> {
                     return Err(error(&format!("`{}` beside series", op.spelling())));
                 }
                 let (left, right) = (self.series_of_scalar(*left)?, self.series_of_scalar(*right)?);
-                MetricsKind::Binary { op, left: Box::new(left), right: Box::new(right) }
+                MetricsKind::Binary { op, left, right }
             }
             ScalarKind::Aggregate(_) | ScalarKind::Pipeline { .. } => {
                 return Err(error("an aggregate"));
             }
         };
-        Ok(MetricsExpr { kind, second: Vec::new(), place })
+        Ok(Box::new(MetricsExpr { kind, second: Vec::new(), place }))
     }
-}
-
-/// Something that errors call a number.
-fn number_of(metrics: &MetricsExpr) -> ScalarExpr {
-    ScalarExpr { kind: ScalarKind::Literal(Value::Int(0)), place: metrics.place }
 }
 
 fn as_float(value: &Value) -> f64 {

@@ -11,9 +11,12 @@ use crate::error::ParseError;
 use crate::lexer::TokenKind;
 use crate::words;
 
+/// What a stage begins with.
+const STAGE: &str = "`{`, `(` or a stage such as `count() > 1` or `by(name)`";
+
 impl Parser<'_> {
     /// `stage | stage | …`
-    pub(super) fn pipeline(&mut self) -> Result<Tall<Piece>, ParseError> {
+    pub(super) fn pipeline(&mut self) -> Result<Tall<Piece>, Box<ParseError>> {
         let mut piece = self.first_stage()?;
         while self.eat("|") {
             piece = self.next_stage(piece)?;
@@ -21,18 +24,18 @@ impl Parser<'_> {
         Ok(piece)
     }
 
-    fn first_stage(&mut self) -> Result<Tall<Piece>, ParseError> {
+    fn first_stage(&mut self) -> Result<Tall<Piece>, Box<ParseError>> {
         let start = self.place();
         match self.word() {
             Some("by" | "select") => {
                 let stage = self.keyword_stage()?;
                 Ok(stage.map(|stage| one_stage(stage.kind, self.place_from(start))))
             }
-            _ => self.combination(0),
+            _ => self.combination(0, STAGE),
         }
     }
 
-    fn next_stage(&mut self, before: Tall<Piece>) -> Result<Tall<Piece>, ParseError> {
+    fn next_stage(&mut self, before: Tall<Piece>) -> Result<Tall<Piece>, Box<ParseError>> {
         match self.word() {
             Some("topk" | "bottomk") => return self.ranking(before),
             Some(word) if words::METRICS_FUNCTIONS.contains(&word) => {
@@ -49,7 +52,7 @@ impl Parser<'_> {
                 let stage = self.keyword_stage()?;
                 stage.map(|stage| one_stage(stage.kind, self.place_from(start)))
             }
-            _ => self.combination(0)?,
+            _ => self.combination(0, STAGE)?,
         };
         let heights = [before.height.saturating_sub(1), next.height.saturating_sub(1)];
         match next.tree {
@@ -58,7 +61,7 @@ impl Parser<'_> {
                 pipeline.place.end = next.place.end;
                 self.above(Piece::Spansets { pipeline, bracketed: false }, &heights)
             }
-            Piece::Scalar(scalar) => self.scalar_behind(pipeline, scalar, &heights),
+            Piece::Scalar(scalar) => self.scalar_behind(pipeline, *scalar, &heights),
             Piece::Metrics(metrics) => Err(ParseError::new(
                 self.text,
                 metrics.place,
@@ -74,19 +77,19 @@ impl Parser<'_> {
         pipeline: Pipeline,
         scalar: ScalarExpr,
         heights: &[u32],
-    ) -> Result<Tall<Piece>, ParseError> {
+    ) -> Result<Tall<Piece>, Box<ParseError>> {
         let place = Place { start: pipeline.place.start, end: scalar.place.end };
         match scalar.kind {
             ScalarKind::Aggregate(aggregate) if self.is(")") => {
                 let kind = ScalarKind::Pipeline { pipeline, aggregate };
-                self.above(Piece::Scalar(ScalarExpr { kind, place }), heights)
+                self.above(Piece::Scalar(Box::new(ScalarExpr { kind, place })), heights)
             }
             _ => Err(self.scalar_alone(&scalar)),
         }
     }
 
     /// Numbers and aggregates where spansets are needed.
-    pub(super) fn scalar_alone(&self, scalar: &ScalarExpr) -> ParseError {
+    pub(super) fn scalar_alone(&self, scalar: &ScalarExpr) -> Box<ParseError> {
         if has_aggregate(scalar) {
             let expected = "a comparison behind the aggregate, such as `> 1`";
             return self.unexpected(expected);
@@ -97,7 +100,7 @@ impl Parser<'_> {
         ParseError::new(self.text, scalar.place, found, expected)
     }
 
-    fn no_stage_behind(&self, before: &Piece) -> ParseError {
+    fn no_stage_behind(&self, before: &Piece) -> Box<ParseError> {
         match before {
             Piece::Scalar(scalar) => {
                 let expected = "a comparison before `|`, such as `count() > 1`";
@@ -109,7 +112,7 @@ impl Parser<'_> {
     }
 
     /// `by(…)`, `select(…)`, `coalesce()`
-    fn keyword_stage(&mut self) -> Result<Tall<Stage>, ParseError> {
+    fn keyword_stage(&mut self) -> Result<Tall<Stage>, Box<ParseError>> {
         let start = self.place();
         let word = self.word();
         self.skip();
@@ -127,7 +130,7 @@ impl Parser<'_> {
     }
 
     /// At least one attribute, with commas between them.
-    pub(super) fn attributes(&mut self) -> Result<Vec<PlacedAttribute>, ParseError> {
+    pub(super) fn attributes(&mut self) -> Result<Vec<PlacedAttribute>, Box<ParseError>> {
         let mut attributes = vec![self.attribute("an attribute such as `span.foo`")?];
         while self.eat(",") {
             attributes.push(self.attribute("an attribute behind the comma")?);
@@ -136,12 +139,12 @@ impl Parser<'_> {
     }
 
     /// What operators join: braces, brackets, numbers and aggregates.
-    pub(super) fn operand(&mut self) -> Result<Tall<Piece>, ParseError> {
+    pub(super) fn operand(&mut self, expected: &str) -> Result<Tall<Piece>, Box<ParseError>> {
         let start = self.place();
         if let Some(number) = self.number()? {
             let scalar =
                 ScalarExpr { kind: ScalarKind::Literal(number), place: self.place_from(start) };
-            return self.above(Piece::Scalar(scalar), &[]);
+            return self.above(Piece::Scalar(Box::new(scalar)), &[]);
         }
         match self.kind() {
             TokenKind::Symbol("{") => {
@@ -150,16 +153,16 @@ impl Parser<'_> {
                 let spanset = SpansetExpr { kind: SpansetKind::Filter(filter.tree), place };
                 self.above(one_stage(StageKind::Spanset(spanset), place), &[filter.height])
             }
-            TokenKind::Symbol("(") => self.deeper(Self::brackets),
+            TokenKind::Symbol("(") => self.brackets(),
             TokenKind::Word(word) => match AggregateOp::parse(word) {
                 Some(op) => self.aggregate(op),
-                None => Err(self.no_stage(word)),
+                None => Err(self.no_operand_word(word, expected)),
             },
-            _ => Err(self.unexpected("`{`, `(` or an aggregate such as `count()`")),
+            _ => Err(self.unexpected(expected)),
         }
     }
 
-    fn brackets(&mut self) -> Result<Tall<Piece>, ParseError> {
+    fn brackets(&mut self) -> Result<Tall<Piece>, Box<ParseError>> {
         self.skip();
         let mut inner = self.pipeline()?;
         self.expect(")", "`|`, an operator or `)`")?;
@@ -169,7 +172,7 @@ impl Parser<'_> {
         Ok(inner)
     }
 
-    fn aggregate(&mut self, op: AggregateOp) -> Result<Tall<Piece>, ParseError> {
+    fn aggregate(&mut self, op: AggregateOp) -> Result<Tall<Piece>, Box<ParseError>> {
         let start = self.place();
         self.skip();
         self.expect("(", &format!("`(` behind `{}`", op.spelling()))?;
@@ -190,11 +193,11 @@ impl Parser<'_> {
         }
         let kind = ScalarKind::Aggregate(Aggregate { op, of });
         let scalar = ScalarExpr { kind, place: self.place_from(start) };
-        self.above(Piece::Scalar(scalar), &[height])
+        self.above(Piece::Scalar(Box::new(scalar)), &[height])
     }
 
     /// A word that begins no stage here.
-    fn no_stage(&self, word: &str) -> ParseError {
+    fn no_operand_word(&self, word: &str, expected: &str) -> Box<ParseError> {
         let advice = match word {
             "coalesce" => "`coalesce()` follows another stage: `… | coalesce()`".into(),
             "by" | "select" => format!("`{word}()` is a stage of its own: `… | {word}(name)`"),
@@ -204,7 +207,7 @@ impl Parser<'_> {
             }
             _ => similar_stage(word),
         };
-        self.unexpected_with("`{`, `(` or a stage such as `count() > 1` or `by(name)`", advice)
+        self.unexpected_with(expected, advice)
     }
 }
 

@@ -180,8 +180,11 @@ impl Checker<'_> {
         if !is_always_there {
             return Ok(());
         }
-        let problem = format!("`{attribute}` is never nil");
-        Err(self.error(one.place, problem).advise(format!("empty text is `{attribute} = \"\"`")))
+        let error = self.error(one.place, format!("`{}` is never nil", self.shown(one)));
+        if matches!(Type::of_attribute(attribute), Type::String | Type::Attribute) {
+            return Err(error.advise(format!("empty text is `{} = \"\"`", self.shown(one))));
+        }
+        Err(error)
     }
 
     fn unary_misfit(
@@ -214,7 +217,7 @@ impl Checker<'_> {
         let (left_shown, right_shown) = (self.shown(left), self.shown(right));
         let verb = match op {
             FieldOp::And | FieldOp::Or => "join",
-            op if op.is_arithmetic() => "reckon with",
+            op if op.is_arithmetic() => "calculate with",
             _ => "compare",
         };
         let problem = format!(
@@ -222,7 +225,12 @@ impl Checker<'_> {
             types.0, types.1
         );
         let error = self.error(whole.place, problem);
-        match mended(left, right, types.0).or_else(|| mended(right, left, types.1)) {
+        if !op.is_comparison() {
+            return error;
+        }
+        let advice = mended(&left_shown, *op, right, types.0)
+            .or_else(|| mended(&right_shown, *op, left, types.1));
+        match advice {
             Some(advice) => error.advise(advice),
             None => error,
         }
@@ -235,6 +243,9 @@ impl Checker<'_> {
             format!("`{}` is not for {of}, as `{}` is", op.spelling(), self.shown(operand));
         let error = self.error(whole.place, problem);
         match (of, op) {
+            (Type::Nil, _) if op.is_comparison() => {
+                error.advise("`!= nil` asks whether there is a value")
+            }
             (Type::Status | Type::Kind | Type::Nil | Type::Bool, _) if !op.is_arithmetic() => {
                 match op {
                     FieldOp::And | FieldOp::Or => error.advise("compare it first"),
@@ -259,9 +270,10 @@ struct Sides<'a> {
     types: (Type, Type),
 }
 
-/// How to write `value`, so that it fits `expr`.
-fn mended(expr: &FieldExpr, value: &FieldExpr, of: Type) -> Option<String> {
+/// How to write `value`, so that it fits an expression that is shown so.
+fn mended(shown: &str, op: FieldOp, value: &FieldExpr, of: Type) -> Option<String> {
     let FieldKind::Literal(literal) = &value.kind else { return None };
+    let op = op.spelling();
     match (of, literal) {
         (Type::Status | Type::Kind, Value::String(text)) => {
             let fits = |word: &&str| {
@@ -273,7 +285,7 @@ fn mended(expr: &FieldExpr, value: &FieldExpr, of: Type) -> Option<String> {
                 .find(|word| *word == bare && fits(word))
                 .or_else(|| advice::similar(bare, words::literal_words().filter(fits)));
             Some(match word {
-                Some(word) => format!("it is a keyword, without quotes: `{expr} = {word}`"),
+                Some(word) => format!("it is a keyword, without quotes: `{shown} {op} {word}`"),
                 None => keywords_of(of, fits),
             })
         }
@@ -283,7 +295,7 @@ fn mended(expr: &FieldExpr, value: &FieldExpr, of: Type) -> Option<String> {
             }))
         }
         (Type::Duration, Value::String(text)) => {
-            Some(format!("durations have no quotes: `{expr} > {}`", advice::cut(text)))
+            Some(format!("durations have no quotes: `{shown} {op} {}`", advice::cut(text)))
         }
         (Type::Int | Type::Float, Value::String(text)) if text.parse::<f64>().is_ok() => {
             Some(format!("numbers have no quotes: `{text}`"))
