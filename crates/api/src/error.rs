@@ -51,7 +51,7 @@ pub(crate) enum ApiError {
     QueryTooLong { n_bytes: usize },
     #[error("{error}\n{drawing}")]
     TraceQl { error: suyuan_traceql::Error, drawing: String },
-    #[error("{error}: this version searches by one filter of spans, {{ ... }}\n{drawing}")]
+    #[error("{error}; it searches by one filter of spans, {{ ... }}\n{drawing}")]
     NotExecuted { error: NotExecuted, drawing: String },
     #[error(transparent)]
     Tags(#[from] TagsError),
@@ -63,9 +63,7 @@ pub(crate) enum ApiError {
         "parameter `scope` is `{scope}`: use one of resource, span, event, link, instrumentation, intrinsic, none"
     )]
     Scope { scope: String },
-    #[error(
-        "`{name}` is no tag: {error}; write one such as span.http.method, resource.service.name or status"
-    )]
+    #[error("`{name}` is no tag: {error}")]
     TagName { name: String, error: suyuan_traceql::Error },
     #[error("the path ends in /api/v2/search/tag/{{tag}}/values, with the name of a tag in it")]
     NoTag,

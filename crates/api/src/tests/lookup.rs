@@ -189,6 +189,67 @@ async fn parameters_that_mean_nothing_are_refused_with_the_reason() {
     "#]].assert_eq(&said);
 }
 
+/// Names of the spans shown, and what is said of the rest.
+async fn narrowed(server: &Server, query: &str) -> String {
+    let answer = server.get(&format!("/api/v2/traces/1a?{query}")).await;
+    if answer.status != StatusCode::OK {
+        return format!("{} {}", answer.status.as_u16(), answer.text());
+    }
+    let json: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
+    let groups = json["trace"]["resourceSpans"].as_array().cloned().unwrap_or_default();
+    let spans =
+        groups.iter().flat_map(|group| group["scopeSpans"][0]["spans"].as_array()).flatten();
+    let names: Vec<_> = spans.filter_map(|span| span["name"].as_str()).collect();
+    format!("{names:?} {} {}", json["status"], json["message"])
+}
+
+#[tokio::test]
+async fn a_filter_shows_a_part_of_a_trace_and_says_so() {
+    let server = super::shop::shop();
+    let error = "q=%7Bstatus%3Derror%7D";
+    let charge = "q=%7Bname%3D%22charge%22%7D";
+    let root = "q=%7BnestedSetParent%3C0%7D";
+    let mut said = String::new();
+    for query in [
+        "",
+        "q=%7B%7D",
+        error,
+        charge,
+        root,
+        &format!("{charge}&keep_hierarchy=true"),
+        &format!("{charge}&keep_hierarchy=true&ancestor_depth=0"),
+        &format!("{charge}&ancestor_depth=1"),
+        &format!("{root}&keep_hierarchy=true&match_depth=1"),
+        &format!("{root}&keep_hierarchy=true&match_depth=-1"),
+        "q=%7B.no.such%3D1%7D",
+        "q=%7B%7D%20%3E%20%7B%7D",
+        "q=%7B%7D%7Cselect(name)",
+        &format!("{charge}&match_depth=-2"),
+        &format!("{charge}&keep_hierarchy=perhaps"),
+    ] {
+        said += &format!("{query}: {}\n", narrowed(&server, query).await.trim_end());
+    }
+    expect![[r#"
+        : ["GET /cart", "charge", "refund"] null null
+        q=%7B%7D: ["GET /cart", "charge", "refund"] null null
+        q=%7Bstatus%3Derror%7D: ["charge", "refund"] "PARTIAL" "1 spans of the trace are not shown: they do not fulfil `q`"
+        q=%7Bname%3D%22charge%22%7D: ["charge"] "PARTIAL" "2 spans of the trace are not shown: they do not fulfil `q`"
+        q=%7BnestedSetParent%3C0%7D: ["GET /cart"] "PARTIAL" "2 spans of the trace are not shown: they do not fulfil `q`"
+        q=%7Bname%3D%22charge%22%7D&keep_hierarchy=true: ["GET /cart", "charge"] "PARTIAL" "1 spans of the trace are not shown: they do not fulfil `q`"
+        q=%7Bname%3D%22charge%22%7D&keep_hierarchy=true&ancestor_depth=0: ["charge"] "PARTIAL" "2 spans of the trace are not shown: they do not fulfil `q`"
+        q=%7Bname%3D%22charge%22%7D&ancestor_depth=1: ["charge"] "PARTIAL" "2 spans of the trace are not shown: they do not fulfil `q`"
+        q=%7BnestedSetParent%3C0%7D&keep_hierarchy=true&match_depth=1: ["GET /cart", "charge", "refund"] null null
+        q=%7BnestedSetParent%3C0%7D&keep_hierarchy=true&match_depth=-1: ["GET /cart", "charge", "refund"] null null
+        q=%7B.no.such%3D1%7D: [] "PARTIAL" "3 spans of the trace are not shown: they do not fulfil `q`"
+        q=%7B%7D%20%3E%20%7B%7D: 400 structural operator `>`: parsed and understood, but this version does not execute it yet; it searches by one filter of spans, { ... }
+        {} > {}
+        ^^^^^^^
+        q=%7B%7D%7Cselect(name): 400 parameter `q` of a trace is one filter of spans, { ... }, and no more
+        q=%7Bname%3D%22charge%22%7D&match_depth=-2: 400 parameter `match_depth` is `-2`: write a number of levels, or -1 for all
+        q=%7Bname%3D%22charge%22%7D&keep_hierarchy=perhaps: 400 parameter `keep_hierarchy` must be true or false
+    "#]].assert_eq(&said);
+}
+
 #[tokio::test]
 async fn without_tenancy_the_header_is_ignored() {
     let server = with_one_trace();

@@ -32,23 +32,35 @@ async fn ids(server: &Server, path: &str) -> Vec<String> {
 
 #[tokio::test]
 async fn a_trace_is_answered_with_its_spans_that_match() {
-    check(&search("{ status = error && span.http.status_code >= 500 }"), expect![""]).await;
+    check(&search("{ status = error && span.http.status_code >= 500 }"), expect![[r#"
+        200 application/json
+        {"traces":[{"traceID":"1a","rootServiceName":"gateway","rootTraceName":"GET /cart","startTimeUnixNano":"1000000000","durationMs":250,"spanSet":{"spans":[{"spanID":"0000000000000012","startTimeUnixNano":"1050000000","durationNanos":"100000000","attributes":[{"key":"http.status_code","value":{"intValue":"500"}},{"key":"status","value":{"stringValue":"error"}}]},{"spanID":"0000000000000013","startTimeUnixNano":"1160000000","durationNanos":"20000000","attributes":[{"key":"http.status_code","value":{"intValue":"503"}},{"key":"status","value":{"stringValue":"error"}}]}],"matched":2},"spanSets":[{"spans":[{"spanID":"0000000000000012","startTimeUnixNano":"1050000000","durationNanos":"100000000","attributes":[{"key":"http.status_code","value":{"intValue":"500"}},{"key":"status","value":{"stringValue":"error"}}]},{"spanID":"0000000000000013","startTimeUnixNano":"1160000000","durationNanos":"20000000","attributes":[{"key":"http.status_code","value":{"intValue":"503"}},{"key":"status","value":{"stringValue":"error"}}]}],"matched":2}],"serviceStats":{"gateway":{"spanCount":1},"payment":{"spanCount":2,"errorCount":2}}}],"metrics":{"inspectedTraces":1,"completedJobs":1,"totalJobs":1,"inspectedSpans":"5"}}"#]]).await;
 }
 
 #[tokio::test]
 async fn of_many_spans_some_are_shown_and_all_are_counted() {
     let path = search("{ resource.service.name = \"payment\" } | select(name, span.card)");
-    check(&format!("{path}&spss=1&limit=1&start=1&end=2"), expect![""]).await;
+    check(&format!("{path}&spss=1&limit=1&start=1&end=2"), expect![[r#"
+        200 application/json
+        {"traces":[{"traceID":"1a","rootServiceName":"gateway","rootTraceName":"GET /cart","startTimeUnixNano":"1000000000","durationMs":250,"spanSet":{"spans":[{"spanID":"0000000000000012","name":"charge","startTimeUnixNano":"1050000000","durationNanos":"100000000","attributes":[{"key":"card","value":{"stringValue":"visa"}},{"key":"service.name","value":{"stringValue":"payment"}}]}],"matched":2},"spanSets":[{"spans":[{"spanID":"0000000000000012","name":"charge","startTimeUnixNano":"1050000000","durationNanos":"100000000","attributes":[{"key":"card","value":{"stringValue":"visa"}},{"key":"service.name","value":{"stringValue":"payment"}}]}],"matched":2}],"serviceStats":{"gateway":{"spanCount":1},"payment":{"spanCount":2,"errorCount":2}}}],"metrics":{"inspectedTraces":1,"completedJobs":1,"totalJobs":1,"inspectedSpans":"5"}}"#]]).await;
 }
 
 #[tokio::test]
 async fn a_trace_without_a_root_says_so() {
-    check(&search("{ span.card =~ \"master.*\" }"), expect![""]).await;
+    check(&search("{ span.card =~ \"master.*\" }"), expect![[r#"
+        200 application/json
+        {"traces":[{"traceID":"c","rootServiceName":"\u003croot span not yet received\u003e","startTimeUnixNano":"3000000000","spanSet":{"spans":[{"spanID":"0000000000000031","startTimeUnixNano":"3000000000","attributes":[{"key":"card","value":{"stringValue":"master card"}}]}],"matched":1},"spanSets":[{"spans":[{"spanID":"0000000000000031","startTimeUnixNano":"3000000000","attributes":[{"key":"card","value":{"stringValue":"master card"}}]}],"matched":1}],"serviceStats":{"payment":{"spanCount":1}}}],"metrics":{"inspectedTraces":1,"completedJobs":1,"totalJobs":1,"inspectedSpans":"5"}}"#]]).await;
 }
 
 #[tokio::test]
 async fn nothing_found_is_an_empty_list() {
-    check(&search("{ span.no.such.key = 1 }"), expect![""]).await;
+    check(
+        &search("{ span.no.such.key = 1 }"),
+        expect![[r#"
+        200 application/json
+        {"traces":[],"metrics":{"completedJobs":1,"totalJobs":1}}"#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -102,7 +114,13 @@ async fn what_was_done_is_said_in_headers() {
     let answer = shop().get(&search("{ span.card = \"visa\" }")).await;
     let names = ["x-suyuan-exact", "x-suyuan-spans-inspected", "x-suyuan-units", "vary"];
     let said = names.map(|name| format!("{name}: {}\n", answer.header(name))).concat();
-    expect![""].assert_eq(&said);
+    expect![[r#"
+        x-suyuan-exact: true
+        x-suyuan-spans-inspected: 5
+        x-suyuan-units: read=1 pruned=0 outside=0 not-needed=0
+        vary: accept, accept-encoding
+    "#]]
+    .assert_eq(&said);
     assert!(answer.header("x-suyuan-elapsed-ms").parse::<f64>().is_ok_and(|ms| ms > 0.0));
     assert!(answer.header("x-suyuan-bytes-read").parse::<u64>().is_ok());
     assert_eq!(answer.header("x-suyuan-incomplete"), "");
@@ -115,7 +133,34 @@ async fn no_member_that_a_strict_reader_refuses() {
     let json: Value = serde_json::from_slice(&answer.body).expect("JSON");
     let mut paths = std::collections::BTreeSet::new();
     walk(&json, "", &mut paths);
-    expect![""].assert_eq(&paths.into_iter().map(|path| path + "\n").collect::<String>());
+    expect![[r#"
+        .metrics.completedJobs
+        .metrics.inspectedSpans
+        .metrics.inspectedTraces
+        .metrics.totalJobs
+        .traces[].durationMs
+        .traces[].rootServiceName
+        .traces[].rootTraceName
+        .traces[].serviceStats.*.errorCount
+        .traces[].serviceStats.*.spanCount
+        .traces[].spanSet.matched
+        .traces[].spanSet.spans[].attributes[].key
+        .traces[].spanSet.spans[].attributes[].value.stringValue
+        .traces[].spanSet.spans[].durationNanos
+        .traces[].spanSet.spans[].name
+        .traces[].spanSet.spans[].spanID
+        .traces[].spanSet.spans[].startTimeUnixNano
+        .traces[].spanSets[].matched
+        .traces[].spanSets[].spans[].attributes[].key
+        .traces[].spanSets[].spans[].attributes[].value.stringValue
+        .traces[].spanSets[].spans[].durationNanos
+        .traces[].spanSets[].spans[].name
+        .traces[].spanSets[].spans[].spanID
+        .traces[].spanSets[].spans[].startTimeUnixNano
+        .traces[].startTimeUnixNano
+        .traces[].traceID
+    "#]]
+    .assert_eq(&paths.into_iter().map(|path| path + "\n").collect::<String>());
 }
 
 fn walk(json: &Value, path: &str, paths: &mut std::collections::BTreeSet<String>) {
@@ -165,7 +210,23 @@ async fn a_query_that_cannot_be_answered_is_told_where_it_is_wrong() {
             answer.text()
         );
     }
-    expect![""].assert_eq(&said);
+    expect![[r#"
+        400 parse: parse error at line 1, col 8: found `}`, expected an attribute or a literal
+        { .a = }
+               ^
+        400 validation: invalid query at line 1, col 3: cannot compare `status`, which is a status, and `"error"`, which is text; it is a keyword, without quotes: `status = error`
+        { status = "error" }
+          ^^^^^^^^^^^^^^^^
+        400 not-executed: structural operator `>>`: parsed and understood, but this version does not execute it yet; it searches by one filter of spans, { ... }
+        { } >> { }
+        ^^^^^^^^^^
+        400 not-executed: a filter by an aggregate such as `count() > 1`: parsed and understood, but this version does not execute it yet; it searches by one filter of spans, { ... }
+        { } | count() > 2
+              ^^^^^^^^^^^
+        400 not-executed: grouping by `by(…)`: parsed and understood, but this version does not execute it yet; it searches by one filter of spans, { ... }
+        { } | by(name)
+              ^^^^^^^^
+    "#]].assert_eq(&said);
 }
 
 #[tokio::test]
@@ -237,7 +298,48 @@ async fn a_search_is_explained() {
         unit["bytesRead"] = Value::Null;
         unit["live"] = Value::Null;
     }
-    expect![""].assert_eq(&format!("{json:#}"));
+    expect![[r#"
+        {
+          "asked": {
+            "filter": "{ span.card = `visa` }",
+            "limit": 20,
+            "maxDurationNanos": null,
+            "minDurationNanos": null,
+            "range": null,
+            "selected": [],
+            "spansPerSpanSet": 3
+          },
+          "elapsedMs": null,
+          "found": {
+            "bytesRead": null,
+            "exact": true,
+            "matchedSpans": 1,
+            "missing": null,
+            "requests": null,
+            "spansInspected": 5,
+            "traces": 1,
+            "tracesInspected": 1,
+            "unitsNotNeeded": 0,
+            "unitsOutside": 0,
+            "unitsPruned": 0,
+            "unitsRead": 1,
+            "unitsToldOfMax": 10000,
+            "unitsTotal": 1
+          },
+          "units": [
+            {
+              "bytesRead": null,
+              "chunk": 0,
+              "elapsedMs": null,
+              "fate": "read",
+              "live": null,
+              "spans": 5,
+              "spansFound": 1,
+              "spansRead": 5
+            }
+          ]
+        }"#]]
+    .assert_eq(&format!("{json:#}"));
 }
 
 #[tokio::test]

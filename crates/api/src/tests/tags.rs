@@ -11,45 +11,137 @@ async fn check(path: &str, expected: Expect) {
 
 #[tokio::test]
 async fn names_by_scope() {
-    check("/api/v2/search/tags?scope=resource", expect![""]).await;
-    check("/api/v2/search/tags?scope=span", expect![""]).await;
-    check("/api/v2/search/tags?scope=span&limit=2", expect![""]).await;
-    check("/api/v2/search/tags?scope=event", expect![""]).await;
-    check("/api/v2/search/tags?scope=everything", expect![""]).await;
+    check("/api/v2/search/tags?scope=resource", expect![[r#"
+        200 application/json
+        {"scopes":[{"name":"resource","tags":["service.name"]}],"metrics":{"totalJobs":1,"completedJobs":1}}"#]]).await;
+    check("/api/v2/search/tags?scope=span", expect![[r#"
+        200 application/json
+        {"scopes":[{"name":"span","tags":["card","http.status_code","retry","url.path"]}],"metrics":{"totalJobs":1,"completedJobs":1}}"#]]).await;
+    check("/api/v2/search/tags?scope=span&limit=2", expect![[r#"
+        200 application/json
+        {"scopes":[{"name":"span","tags":["card","http.status_code"]}],"metrics":{"totalJobs":1,"completedJobs":1}}"#]]).await;
+    check(
+        "/api/v2/search/tags?scope=event",
+        expect![[r#"
+        200 application/json
+        {"scopes":[],"metrics":{"totalJobs":1,"completedJobs":1}}"#]],
+    )
+    .await;
+    check("/api/v2/search/tags?scope=everything", expect![[r#"
+        400 text/plain; charset=utf-8
+        parameter `scope` is `everything`: use one of resource, span, event, link, instrumentation, intrinsic, none
+    "#]]).await;
+}
+
+#[tokio::test]
+async fn an_answer_that_is_cut_says_so() {
+    let server = shop();
+    for (path, is_cut) in [
+        ("/api/v2/search/tags?scope=span&limit=3", "true"),
+        ("/api/v2/search/tags?scope=span&limit=4", ""),
+        ("/api/v2/search/tag/span.card/values?limit=1", "true"),
+        ("/api/v2/search/tag/span.card/values?limit=2", ""),
+    ] {
+        let answer = server.get(path).await;
+        assert_eq!(answer.header("x-suyuan-cut"), is_cut, "{path}");
+        assert_eq!(answer.header("x-suyuan-exact"), "true", "{path}");
+    }
 }
 
 #[tokio::test]
 async fn names_without_scopes() {
-    check("/api/search/tags", expect![""]).await;
-    check("/api/search/tags?scope=none&limit=0", expect![""]).await;
-    check("/api/search/tags?scope=resource", expect![""]).await;
+    check("/api/search/tags", expect![[r#"
+        200 application/json
+        {"tagNames":["card","http.status_code","retry","service.name","url.path"],"metrics":{"totalJobs":1,"completedJobs":1}}"#]]).await;
+    check("/api/search/tags?scope=none&limit=0", expect![[r#"
+        200 application/json
+        {"tagNames":["card","http.status_code","retry","service.name","url.path"],"metrics":{"totalJobs":1,"completedJobs":1}}"#]]).await;
+    check(
+        "/api/search/tags?scope=resource",
+        expect![[r#"
+        200 application/json
+        {"tagNames":["service.name"],"metrics":{"totalJobs":1,"completedJobs":1}}"#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn names_of_spans_that_fulfil_a_half_typed_query() {
-    check("/api/v2/search/tags?scope=span&q=%7Bspan.card%3D%22visa%22%20%26%26%20", expect![""])
+    check("/api/v2/search/tags?scope=span&q=%7Bspan.card%3D%22visa%22%20%26%26%20", expect![[r#"
+        200 application/json
+        {"scopes":[{"name":"span","tags":["card","http.status_code"]}],"metrics":{"totalJobs":1,"completedJobs":1}}"#]])
         .await;
-    check("/api/v2/search/tags?scope=span&q=%7B%7B%7B", expect![""]).await;
+    check("/api/v2/search/tags?scope=span&q=%7B%7B%7B", expect![[r#"
+        200 application/json
+        {"scopes":[{"name":"span","tags":["card","http.status_code","retry","url.path"]}],"metrics":{"totalJobs":1,"completedJobs":1}}"#]]).await;
 }
 
 #[tokio::test]
 async fn values_with_types() {
-    check("/api/v2/search/tag/span.card/values", expect![""]).await;
-    check("/api/v2/search/tag/span.http.status_code/values?limit=2", expect![""]).await;
-    check("/api/v2/search/tag/resource.service.name/values", expect![""]).await;
-    check("/api/v2/search/tag/.retry/values", expect![""]).await;
-    check("/api/v2/search/tag/status/values", expect![""]).await;
-    check("/api/v2/search/tag/span:duration/values", expect![""]).await;
-    check("/api/v2/search/tag/name/values?q=%7Bstatus%3Derror%7D", expect![""]).await;
-    check("/api/v2/search/tag/span.nothing/values", expect![""]).await;
+    check("/api/v2/search/tag/span.card/values", expect![[r#"
+        200 application/json
+        {"tagValues":[{"type":"string","value":"master card"},{"type":"string","value":"visa"}],"metrics":{"totalJobs":1,"completedJobs":1}}"#]]).await;
+    check("/api/v2/search/tag/span.http.status_code/values?limit=2", expect![[r#"
+        200 application/json
+        {"tagValues":[{"type":"int","value":"200"},{"type":"int","value":"500"}],"metrics":{"totalJobs":1,"completedJobs":1}}"#]]).await;
+    check("/api/v2/search/tag/resource.service.name/values", expect![[r#"
+        200 application/json
+        {"tagValues":[{"type":"string","value":"gateway"},{"type":"string","value":"payment"}],"metrics":{"totalJobs":1,"completedJobs":1}}"#]]).await;
+    check("/api/v2/search/tag/.retry/values", expect![[r#"
+        200 application/json
+        {"tagValues":[{"type":"bool","value":"true"}],"metrics":{"totalJobs":1,"completedJobs":1}}"#]]).await;
+    check("/api/v2/search/tag/status/values", expect![[r#"
+        200 application/json
+        {"tagValues":[{"type":"keyword","value":"error"},{"type":"keyword","value":"ok"},{"type":"keyword","value":"unset"}],"metrics":{}}"#]]).await;
+    check(
+        "/api/v2/search/tag/span:duration/values",
+        expect![[r#"
+        200 application/json
+        {"tagValues":[],"metrics":{}}"#]],
+    )
+    .await;
+    check("/api/v2/search/tag/name/values?q=%7Bstatus%3Derror%7D", expect![[r#"
+        200 application/json
+        {"tagValues":[{"type":"string","value":"charge"},{"type":"string","value":"refund"}],"metrics":{"totalJobs":1,"completedJobs":1}}"#]]).await;
+    check(
+        "/api/v2/search/tag/span.nothing/values",
+        expect![[r#"
+        200 application/json
+        {"tagValues":[],"metrics":{"totalJobs":1,"completedJobs":1}}"#]],
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn values_without_types() {
-    check("/api/search/tag/http.status_code/values", expect![""]).await;
-    check("/api/search/tag/service.name/values", expect![""]).await;
-    check("/api/search/tag/status.code/values", expect![""]).await;
-    check("/api/search/tag/error/values", expect![""]).await;
+    check(
+        "/api/search/tag/http.status_code/values",
+        expect![[r#"
+        200 application/json
+        {"tagValues":["200","500","503"],"metrics":{"totalJobs":1,"completedJobs":1}}"#]],
+    )
+    .await;
+    check(
+        "/api/search/tag/service.name/values",
+        expect![[r#"
+        200 application/json
+        {"tagValues":["gateway","payment"],"metrics":{"totalJobs":1,"completedJobs":1}}"#]],
+    )
+    .await;
+    check(
+        "/api/search/tag/status.code/values",
+        expect![[r#"
+        200 application/json
+        {"tagValues":["error","ok","unset"],"metrics":{}}"#]],
+    )
+    .await;
+    check(
+        "/api/search/tag/error/values",
+        expect![[r#"
+        200 application/json
+        {"tagValues":["true"],"metrics":{}}"#]],
+    )
+    .await;
 }
 
 /// The path is what is left when escapes are undone; a name may have slashes and blanks in it.
@@ -72,12 +164,50 @@ const NO_VALUES: &str = r#"{"tagValues":[],"metrics":{"totalJobs":1,"completedJo
 
 #[tokio::test]
 async fn what_is_no_tag_is_refused_with_the_reason() {
-    check("/api/v2/search/tag/card/values", expect![""]).await;
-    check("/api/v2/search/tag//values", expect![""]).await;
-    check("/api/v2/search/tag/span.card", expect![""]).await;
-    check("/api/v2/search/tag/%ff/values", expect![""]).await;
-    check("/api/v2/search/tags?start=5", expect![""]).await;
-    check("/api/v2/search/tags?limit=x", expect![""]).await;
+    check("/api/v2/search/tag/card/values", expect![[r#"
+        400 text/plain; charset=utf-8
+        `card` is no tag: parse error at line 1, col 1: found unknown name `card`, expected an attribute, an intrinsic or a literal; attributes begin with a dot or their scope: `.card`, `span.card`, `resource.card`
+    "#]]).await;
+    check(
+        "/api/v2/search/tag//values",
+        expect![[r#"
+        400 text/plain; charset=utf-8
+        the path ends in /api/v2/search/tag/{tag}/values, with the name of a tag in it
+    "#]],
+    )
+    .await;
+    check(
+        "/api/v2/search/tag/span.card",
+        expect![[r#"
+        400 text/plain; charset=utf-8
+        the path ends in /api/v2/search/tag/{tag}/values, with the name of a tag in it
+    "#]],
+    )
+    .await;
+    check(
+        "/api/v2/search/tag/%ff/values",
+        expect![[r#"
+        400 text/plain; charset=utf-8
+        path is not valid: Invalid URL: Invalid UTF-8 in `tag`
+    "#]],
+    )
+    .await;
+    check(
+        "/api/v2/search/tags?start=5",
+        expect![[r#"
+        400 text/plain; charset=utf-8
+        only one of start and end is given: give both, or neither to search any time
+    "#]],
+    )
+    .await;
+    check(
+        "/api/v2/search/tags?limit=x",
+        expect![[r#"
+        400 text/plain; charset=utf-8
+        parameter `limit` is `x`, which is not a whole number
+    "#]],
+    )
+    .await;
 }
 
 #[tokio::test]
@@ -101,7 +231,13 @@ async fn tenants_see_their_own_names_and_values() {
         let answer = server.get_with(path, &[("x-scope-orgid", tenants)]).await;
         said += &format!("{tenants}: {}\n", answer.text());
     }
-    expect![""].assert_eq(&said);
+    expect![[r#"
+        a: {"tagValues":["visa"],"metrics":{"totalJobs":1,"completedJobs":1}}
+        b: {"tagValues":["master card"],"metrics":{"totalJobs":1,"completedJobs":1}}
+        a|b: {"tagValues":["master card","visa"],"metrics":{"totalJobs":2,"completedJobs":2}}
+        c: {"tagValues":[],"metrics":{}}
+    "#]]
+    .assert_eq(&said);
     assert_eq!(server.get(path).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(server.get("/api/search/tag/error/values").await.status, StatusCode::UNAUTHORIZED);
 }

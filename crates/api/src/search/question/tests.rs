@@ -155,13 +155,25 @@ fn what_cannot_be_asked_is_said_with_its_place() {
     check(
         "q=%7B%20status%20%3D%20%22error%22%20%7D",
         expect![[r#"
-        invalid query at line 1, col 3: cannot compare `status`, which is a status, and ``error``, which is text; it is a keyword, without quotes: `status = error`
-        { status = "error" }
-          ^^^^^^^^^^^^^^^^"#]],
+            invalid query at line 1, col 3: cannot compare `status`, which is a status, and `"error"`, which is text; it is a keyword, without quotes: `status = error`
+            { status = "error" }
+              ^^^^^^^^^^^^^^^^"#]],
     );
-    check("q=%7B%7D%3E%3E%7B%7D", expect![""]);
-    check("q=%7B%7D%7Ccount()%3E1", expect![""]);
-    check("tags=a", expect![""]);
+    check(
+        "q=%7B%7D%3E%3E%7B%7D",
+        expect![[r#"
+            structural operator `>>`: parsed and understood, but this version does not execute it yet; it searches by one filter of spans, { ... }
+            {}>>{}
+            ^^^^^^"#]],
+    );
+    check(
+        "q=%7B%7D%7Ccount()%3E1",
+        expect![[r#"
+            a filter by an aggregate such as `count() > 1`: parsed and understood, but this version does not execute it yet; it searches by one filter of spans, { ... }
+            {}|count()>1
+               ^^^^^^^^^"#]],
+    );
+    check("tags=a", expect!["invalid tags: `a` has no value: write a=value"]);
     let long = traceql(&"x".repeat(TEXT_BYTES_MAX + 1));
     assert!(matches!(long, Err(ApiError::QueryTooLong { n_bytes: 131_073 })));
 }
