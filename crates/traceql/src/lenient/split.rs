@@ -4,8 +4,11 @@
 //! has not been typed yet is where the text ends. Takes time in proportion to the text's length and
 //! to [`DEPTH_MAX`].
 
+use std::collections::HashMap;
+
 use super::{CONDITIONS_MAX, LenientError, Node};
 use crate::ast::{FieldExpr, FieldKind, FieldOp, Root, SpansetKind, StageKind};
+use crate::print;
 
 /// Parentheses in parentheses; what is deeper is one piece.
 const DEPTH_MAX: u32 = 32;
@@ -15,7 +18,14 @@ pub(super) fn tree(
     text: &str,
     conditions: &mut Vec<FieldExpr>,
 ) -> Result<Option<Node>, LenientError> {
-    let mut splitter = Splitter { text, at: 0, n_open: 0, in_stages: u32::MAX, conditions };
+    let mut splitter = Splitter {
+        text,
+        at: 0,
+        n_open: 0,
+        in_stages: u32::MAX,
+        conditions,
+        numbers: HashMap::new(),
+    };
     let mut alternatives: Option<Vec<Node>> = None;
     while splitter.find_spanset() {
         let Some(node) = splitter.joined(0)? else { return Ok(None) };
@@ -34,6 +44,8 @@ struct Splitter<'a> {
     /// Within how many of them later stages follow, which are not looked at; the least such number.
     in_stages: u32,
     conditions: &'a mut Vec<FieldExpr>,
+    /// Of each condition, by its canonical text.
+    numbers: HashMap<String, u32>,
 }
 
 impl Splitter<'_> {
@@ -161,15 +173,17 @@ impl Splitter<'_> {
             self.step();
         }
         let Some(condition) = comparison(&self.text[start..self.at]) else { return Ok(None) };
-        let known = self.conditions.iter().position(|other| *other == condition);
-        let number = known.unwrap_or(self.conditions.len());
-        if number == CONDITIONS_MAX {
+        let text = print::field_expr(&condition);
+        if let Some(number) = self.numbers.get(&text) {
+            return Ok(Some(Node::Condition(*number)));
+        }
+        if self.conditions.len() == CONDITIONS_MAX {
             return Err(LenientError::TooManyConditions);
         }
-        if known.is_none() {
-            self.conditions.push(condition);
-        }
-        Ok(Some(Node::Condition(number as u32)))
+        let number = self.conditions.len() as u32;
+        self.numbers.insert(text, number);
+        self.conditions.push(condition);
+        Ok(Some(Node::Condition(number)))
     }
 
     fn skip_blanks(&mut self) {

@@ -1,6 +1,7 @@
 //! Half-typed texts, and what is complete of them.
 
 use expect_test::{Expect, expect};
+use proptest::prelude::*;
 
 use super::*;
 use crate::print;
@@ -302,3 +303,45 @@ fn queries_of_others_are_read_as_they_say() {
     }
     assert_eq!(n_checked, 72, "rows that say what is expected");
 }
+
+proptest! {
+    /// Whatever is typed, nothing panics, and what was understood is understood again.
+    #[test]
+    fn what_was_understood_is_understood_again(
+        tokens in prop::collection::vec(prop::sample::select(TOKENS.to_vec()), 0..40),
+    ) {
+        let text = tokens.concat();
+        let Ok(found) = parse(&text) else { return Ok(()) };
+        let Some(expr) = found.expr() else { return Ok(()) };
+        let again = parse(&format!("{{ {} }}", print::field_expr(&expr))).expect("within the limits");
+        prop_assert_eq!(again.expr(), Some(expr), "{}", text);
+        prop_assert_eq!(&again.groups().collect::<Vec<_>>(), &found.groups().collect::<Vec<_>>());
+    }
+}
+
+const TOKENS: [&str; 24] = [
+    "{ ",
+    " }",
+    "(",
+    ")",
+    " && ",
+    " || ",
+    ".a = 1",
+    ".b = \"x\"",
+    "name =~ `a|b`",
+    "status = ",
+    ".c",
+    " | ",
+    " >> ",
+    "!",
+    "\"",
+    "`",
+    "/* ",
+    " */",
+    "// ",
+    "\n",
+    "count() > 1",
+    ".a + .b = 3",
+    "\u{e9}",
+    "duration > 1s",
+];
