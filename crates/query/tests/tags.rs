@@ -129,14 +129,43 @@ fn check_values(tag: &str, q: &str, expected: Expect) {
 
 #[test]
 fn names_come_by_scope() {
-    check_names("", expect![]);
+    check_names(
+        "",
+        expect![[r#"
+        resource: cores pod service.name
+        span: amount http.route http.status paid tags
+        event: exception.type
+        link: why
+        instrumentation: debug
+    "#]],
+    );
 }
 
 #[test]
 fn names_of_spans_that_fulfil_a_filter() {
-    check_names("{ span.http.route = \"/cart\" }", expect![]);
-    check_names("{ status = error && span.x = ", expect![]);
-    check_names("{ name = \"charge\" }", expect![]);
+    check_names(
+        "{ span.http.route = \"/cart\" }",
+        expect![[r#"
+        resource: cores pod service.name
+        span: http.route http.status
+    "#]],
+    );
+    check_names(
+        "{ status = error && span.x = ",
+        expect![[r#"
+        resource: pod service.name
+        span: http.status tags
+        event: exception.type
+        link: why
+    "#]],
+    );
+    check_names(
+        "{ name = \"charge\" }",
+        expect![[r#"
+        resource: service.name
+        span: amount http.status tags
+    "#]],
+    );
     check_names("{ name = \"nobody\" }", expect![]);
 }
 
@@ -155,80 +184,133 @@ fn a_scope_can_be_asked_for_alone() {
 
 #[test]
 fn values_have_types_and_an_order() {
-    check_values("span.http.status", "", expect![]);
-    check_values("span.http.route", "", expect![]);
-    check_values("span.amount", "", expect![]);
-    check_values("span.paid", "", expect![]);
+    check_values("span.http.status", "", expect!["string none, int 200, int 500"]);
+    check_values("span.http.route", "", expect!["string /cart, string /pay"]);
+    check_values("span.amount", "", expect!["float 1.5"]);
+    check_values("span.paid", "", expect!["bool true"]);
     check_values("span.nobody", "", expect![]);
-    check_values("resource.cores", "", expect![]);
-    check_values("resource.service.name", "", expect![]);
-    check_values("instrumentation.debug", "", expect![]);
-    check_values("event.exception.type", "", expect![]);
-    check_values("link.why", "", expect![]);
+    check_values("resource.cores", "", expect!["int 4"]);
+    check_values("resource.service.name", "", expect!["string cart, string gateway, string pay"]);
+    check_values("instrumentation.debug", "", expect!["bool true"]);
+    check_values("event.exception.type", "", expect!["string Timeout"]);
+    check_values("link.why", "", expect!["string retry"]);
 }
 
 #[test]
 fn elements_of_an_array_are_values_if_queries_can_find_them() {
-    check_values("span.tags", "", expect![]);
+    check_values("span.tags", "", expect!["string x, string y"]);
 }
 
 #[test]
 fn a_tag_without_scope_is_looked_for_in_spans_and_resources() {
-    check_values(".pod", "", expect![]);
-    check_values(".http.route", "", expect![]);
+    check_values(".pod", "", expect!["string a, string b, string c"]);
+    check_values(".http.route", "", expect!["string /cart, string /pay"]);
     check_values(".exception.type", "", expect![]);
 }
 
 #[test]
 fn values_of_intrinsics() {
-    check_values("name", "", expect![]);
-    check_values("statusMessage", "", expect![]);
-    check_values("event:name", "", expect![]);
-    check_values("event:timeSinceStart", "", expect![]);
-    check_values("instrumentation:name", "", expect![]);
-    check_values("instrumentation:version", "", expect![]);
-    check_values("rootName", "", expect![]);
-    check_values("trace:rootService", "", expect![]);
-    check_values("trace:id", "", expect![]);
-    check_values("span:id", "", expect![]);
-    check_values("span:parentID", "", expect![]);
-    check_values("link:spanID", "", expect![]);
-    check_values("link:traceID", "", expect![]);
-    check_values("status", "", expect![]);
-    check_values("span:kind", "{ name = \"nobody\" }", expect![]);
+    check_values(
+        "name",
+        "",
+        expect!["string GET /cart, string GET /pay, string charge, string load"],
+    );
+    check_values("statusMessage", "", expect!["string no stock"]);
+    check_values("event:name", "", expect!["string exception"]);
+    check_values("event:timeSinceStart", "", expect!["duration 5ms"]);
+    check_values("instrumentation:name", "", expect!["string lib"]);
+    check_values("instrumentation:version", "", expect!["string 1.2"]);
+    check_values("rootName", "", expect!["string GET /cart, string GET /pay"]);
+    check_values("trace:rootService", "", expect!["string gateway"]);
+    check_values(
+        "trace:id",
+        "",
+        expect!["string 5a5a5a5a5a5a5a5a0000000000000001, string 5a5a5a5a5a5a5a5a0000000000000002"],
+    );
+    check_values("span:id", "", expect!["string 0000000000000001, string 0000000000000002"]);
+    check_values("span:parentID", "", expect!["string 0000000000000001"]);
+    check_values("link:spanID", "", expect!["string 0c"]);
+    check_values("link:traceID", "", expect!["string 0a0b"]);
+    check_values("status", "", expect!["keyword error, keyword ok, keyword unset"]);
+    check_values(
+        "span:kind",
+        "{ name = \"nobody\" }",
+        expect![
+            "keyword client, keyword consumer, keyword internal, keyword producer, keyword server, keyword unspecified"
+        ],
+    );
     check_values("duration", "", expect![]);
     check_values("trace:duration", "", expect![]);
 }
 
 #[test]
 fn values_of_spans_that_fulfil_a_filter() {
-    check_values("name", "{ kind = client }", expect![]);
-    check_values("resource.pod", "{ status = error }", expect![]);
-    check_values("span.http.status", "{ name = \"load\" || name = \"charge\" }", expect![]);
-    check_values("event:name", "{ span.http.status = 500 }", expect![]);
-    check_values("instrumentation:name", "{ span.paid = true }", expect![]);
-    check_values("name", "{ name =~ \"GET .*\" && resource.pod = ", expect![]);
+    check_values("name", "{ kind = client }", expect!["string charge, string load"]);
+    check_values("resource.pod", "{ status = error }", expect!["string b"]);
+    check_values(
+        "span.http.status",
+        "{ name = \"load\" || name = \"charge\" }",
+        expect!["string none, int 500"],
+    );
+    check_values("event:name", "{ span.http.status = 500 }", expect!["string exception"]);
+    check_values("instrumentation:name", "{ span.paid = true }", expect!["string lib"]);
+    check_values(
+        "name",
+        "{ name =~ \"GET .*\" && resource.pod = ",
+        expect!["string GET /cart, string GET /pay"],
+    );
 }
 
 #[test]
 fn facts_of_traces_filter_and_are_values() {
-    check_values("name", "{ rootName = \"GET /pay\" }", expect![]);
-    check_values("rootName", "{ status = error }", expect![]);
-    check_values("trace:id", "{ kind = client && span.amount > 1 }", expect![]);
-    check_values("name", "{ nestedSetParent < 0 }", expect![]);
-    check_values("span:id", "{ traceDuration > 100ms && kind = client }", expect![]);
+    check_values("name", "{ rootName = \"GET /pay\" }", expect!["string GET /pay, string charge"]);
+    check_values("rootName", "{ status = error }", expect!["string GET /cart"]);
+    check_values(
+        "trace:id",
+        "{ kind = client && span.amount > 1 }",
+        expect!["string 5a5a5a5a5a5a5a5a0000000000000002"],
+    );
+    check_values("name", "{ nestedSetParent < 0 }", expect!["string GET /cart, string GET /pay"]);
+    check_values(
+        "span:id",
+        "{ traceDuration > 100ms && kind = client }",
+        expect!["string 0000000000000002"],
+    );
+}
+
+#[test]
+fn a_trace_in_pieces_is_looked_at_as_a_whole() {
+    let anna = tenant("anna");
+    let store = TestStore::new();
+    store.publish(&anna, "trace 1\n  gateway/GET /cart  server id:1 120ms\n");
+    store.flush();
+    let child = "trace 1\n  cart/load  client id:2 parent:1 +10ms";
+    store.publish(&anna, &format!("{child} 30ms step=\"begun\" early=true\n"));
+    store.flush();
+    store.publish(&anna, &format!("{child} 50ms step=\"done\"\n"));
+    let values = |tag, q| show_values(&values(&store, &anna, &values_request(tag, q)));
+    assert_eq!(values("name", "{ rootName = \"GET /cart\" && kind = client }"), "string load");
+    assert_eq!(values("name", "{ span:childCount = 1 }"), "string GET /cart");
+    assert_eq!(values("rootName", "{ span.step = \"done\" }"), "string GET /cart");
+    // Of two copies the later one stands, where traces are put together.
+    assert_eq!(values("span.step", "{ rootName != nil }"), "string done");
+    assert_eq!(values("rootName", "{ span.step = \"begun\" }"), "");
+    assert_eq!(values("span.step", ""), "string begun, string done");
+    let names = |q| show_names(&names(&store, &anna, &names_request(Some(TagScope::Span), q)));
+    assert_eq!(names("{ nestedSetParent > 0 }"), "span: step\n");
+    assert_eq!(names(""), "span: early step\n");
 }
 
 #[test]
 fn a_tag_that_the_filter_fixes_is_answered_with_that() {
-    check_values("span.http.route", "{ span.http.route = \"/c\" && name = ", expect![]);
+    check_values("span.http.route", "{ span.http.route = \"/c\" && name = ", expect!["string /c"]);
     check_values(
         "span.http.route",
         "{ span.http.route = \"/c\" || name = \"GET /pay\" }",
-        expect![],
+        expect!["string /c, string /pay"],
     );
     // Another operator fixes nothing.
-    check_values("span.http.route", "{ span.http.route != \"/cart\" }", expect![]);
+    check_values("span.http.route", "{ span.http.route != \"/cart\" }", expect!["string /pay"]);
 }
 
 #[test]

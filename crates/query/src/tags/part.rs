@@ -138,10 +138,10 @@ impl Part {
                 add_key(&chunk.scopes.attributes, key, &scopes_of(chunk, rows), values);
             }
             Self::ScopeName => {
-                add_texts(&chunk.scopes.name, scopes_of(chunk, rows).iter(), values);
+                add_given(&chunk.scopes.name, &scopes_of(chunk, rows), values);
             }
             Self::ScopeVersion => {
-                add_texts(&chunk.scopes.version, scopes_of(chunk, rows).iter(), values);
+                add_given(&chunk.scopes.version, &scopes_of(chunk, rows), values);
             }
             Self::Name => add_texts(&chunk.name, rows.iter(), values),
             Self::StatusMessage => add_sparse(&chunk.status_message, rows, values),
@@ -225,7 +225,7 @@ fn add_column(column: &AttributeColumn, rows: &RowSet, values: &mut ValueSet) {
     }
 }
 
-pub(super) fn add_texts(texts: &Strings, places: impl Iterator<Item = u32>, values: &mut ValueSet) {
+fn add_texts(texts: &Strings, places: impl Iterator<Item = u32>, values: &mut ValueSet) {
     match texts {
         Strings::Dictionary { codes, values: distinct } => {
             let seen = RowSet::of(distinct.len() as u32, places.map(|place| codes[place as usize]));
@@ -235,6 +235,12 @@ pub(super) fn add_texts(texts: &Strings, places: impl Iterator<Item = u32>, valu
             places.for_each(|place| values.add_text(texts.value(place as usize)));
         }
     }
+}
+
+/// Texts of scopes that are given: an empty one says that nothing was sent.
+pub(super) fn add_given(texts: &Strings, scopes: &RowSet, values: &mut ValueSet) {
+    let given = scopes.iter().filter(|scope| !texts.value(*scope as usize).is_empty());
+    add_texts(texts, given, values);
 }
 
 fn add_sparse(texts: &Sparse<Strings>, rows: &RowSet, values: &mut ValueSet) {

@@ -23,7 +23,7 @@ use suyuan_store::{
 use suyuan_traceql::ast::FieldExpr;
 use suyuan_wal::Uuid;
 
-use super::part::{Part, TracePart, add_key, add_texts, n_of, n_of_scopes};
+use super::part::{Part, TracePart, add_given, add_key, n_of, n_of_scopes};
 use super::values::ValueSet;
 use crate::filter::{Filter, RowSet};
 use crate::search::question::Question;
@@ -230,8 +230,8 @@ impl<'a> TagScan<'a> {
                 add_key(&resources.attributes, key, &RowSet::all(n_of(resources)), values);
             }
             Part::Scope(key) => add_key(&scopes.attributes, key, &all_scopes, values),
-            Part::ScopeName => add_texts(&scopes.name, all_scopes.iter(), values),
-            _ => add_texts(&scopes.version, all_scopes.iter(), values),
+            Part::ScopeName => add_given(&scopes.name, &all_scopes, values),
+            _ => add_given(&scopes.version, &all_scopes, values),
         }
         Ok(Done::Read)
     }
