@@ -276,3 +276,6 @@ fn add_columns(attribute: &Attribute, columns: &mut Columns) {
         },
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+//! What is ruled out before rows are read.
+
+use suyuan_model::{AttributeOwner, ValueType};
+use suyuan_store::{Probe, UnitPresence};
+
+use super::fixture::{Sent, batch, parse, span};
+use crate::filter::{Filter, KeyPresence, SourceState};
+
+/// A unit that has only these.
+struct Keys(&'static [(AttributeOwner, &'static str, ValueType)]);
+
+impl KeyPresence for Keys {
+    fn presence(&self, owner: AttributeOwner, key: &str, value_type: ValueType) -> UnitPresence {
+        match self.0.contains(&(owner, key, value_type)) {
+            true => UnitPresence::Maybe,
+            false => UnitPresence::Absent,
+        }
+    }
+}
+
+const KEYS: Keys = Keys(&[
+    (AttributeOwner::Span, "text", ValueType::String),
+    (AttributeOwner::Span, "int", ValueType::Int),
+    (AttributeOwner::Span, "both", ValueType::Int),
+    (AttributeOwner::Span, "both", ValueType::Double),
+    (AttributeOwner::Resource, "shared", ValueType::String),
+    (AttributeOwner::Resource, "service.name", ValueType::String),
+    (AttributeOwner::Event, "of.event", ValueType::Bool),
+]);
+
+#[test]
+fn missing_keys_rule_out_what_rejects_nil() {
+    let is_ruled_out = |filter: &str| {
+        let filter = Filter::compile(&parse(filter)).expect("compiles");
+        filter.conditions().iter().any(|condition| condition.rules_out(&KEYS).is_some())
+    };
+    for filter in [
+        "span.no = 1",
+        "span.text = 1",
+        r#"span.int = "x""#,
+        "span.no != nil",
+        r#"span.no != "x""#,
+        r#"span.no !~ "x""#,
+        ".no > 1",
+        ".no",
+        "!.text",
+        "event.no = 1",
+        "event.of.event = 1",
+        "link.no = 1",
+        "span.int = 1 && span.no = 1",
+        "span.no = 1 || .also.no = 2",
+        "span.text + 1 > 2",
+        "span.no = span.int",
+        r#"resource.text = "x""#,
+        "resource.service.name = 5",
+    ] {
+        assert!(is_ruled_out(filter), "{filter}");
+    }
+    for filter in [
+        r#"span.text = "x""#,
+        "span.both = 1",
+        ".shared = `x`",
+        "!(span.no = 1)",
+        "span.no = nil",
+        "span.no = 1 || span.int = 1",
+        "event.of.event",
+        "resource.service.name = ``",
+        "name = `x`",
+        "span.int + 1 > 2",
+        "span.int = span.both",
+    ] {
+        assert!(!is_ruled_out(filter), "{filter}");
+    }
+    let none = Keys(&[]);
+    let condition = |filter: &str| Filter::compile(&parse(filter)).expect("compiles");
+    let reason = |filter: &str| condition(filter).conditions()[0].rules_out(&none);
+    assert_eq!(reason("resource.service.name = ``"), None);
+    assert_eq!(reason("resource.service.name != `x`"), None);
+    assert_eq!(
+        reason("resource.service.name = `x`").as_deref(),
+        Some("`resource.service.name` is nowhere a text")
+    );
+}
+
+#[test]
+fn equalities_are_probed_where_nothing_else_can_be_equal() {
+    let probes = |filter: &str| {
+        let filter = Filter::compile(&parse(filter)).expect("compiles");
+        let lists: Vec<Vec<String>> = (filter.conditions().iter())
+            .flat_map(|condition| condition.probes(&KEYS))
+            .map(|list| {
+                let mut texts: Vec<String> = list.iter().map(|probe| text(*probe)).collect();
+                texts.sort();
+                texts
+            })
+            .collect();
+        lists.iter().map(|list| list.join(" | ")).collect::<Vec<_>>().join("; ")
+    };
+    assert_eq!(probes("span.text = `x`"), "text=x");
+    assert_eq!(probes(".text = `x`"), "text=x");
+    assert_eq!(probes(".shared = `x`"), "");
+    assert_eq!(probes("span.int = 5"), "int=5");
+    assert_eq!(probes("span.both = 5"), "");
+    assert_eq!(probes("span.int = 5.0"), "");
+    assert_eq!(probes("span.text = `x` || span.int = 5"), "int=5 | text=x");
+    assert_eq!(probes("span.text = `x` || span.int > 5"), "");
+    assert_eq!(probes("span.text =~ `x|y`"), "text=x | text=y");
+    assert_eq!(probes("span.text != `x`"), "");
+    assert_eq!(probes("name = `GET`"), "name=GET");
+    assert_eq!(probes("trace:id = `00AB`"), "trace=000000000000000000000000000000ab");
+    assert_eq!(probes("!(span.text = `x`)"), "");
+}
+
+fn text(probe: Probe<'_>) -> String {
+    match probe {
+        Probe::SpanText { key, text } => format!("{key}={text}"),
+        Probe::SpanInt { key, value } => format!("{key}={value}"),
+        Probe::TraceId(id) => format!("trace={id}"),
+        Probe::Name(name) => format!("name={name}"),
+    }
+}
+
+#[test]
+fn resources_and_scopes_rule_out_what_none_of_them_has() {
+    let mut spans = [span(&[]), span(&[])];
+    spans[0].resource = vec![("service.name", Sent::Text("cart"))];
+    spans[1].resource = vec![("service.name", Sent::Text("shop"))];
+    spans[0].scope = ("http", "", vec![]);
+    spans[1].scope = ("http", "", vec![]);
+    let batch = batch(&spans);
+    let reason = |filter: &str| {
+        let filter = Filter::compile(&parse(filter)).expect("compiles");
+        let (resources, scopes) = (&batch.chunk.resources, &batch.chunk.scopes);
+        let mut source = SourceState::default();
+        let mut conditions = filter.conditions().iter();
+        conditions.find_map(|condition| condition.rules_out_sources(resources, scopes, &mut source))
+    };
+    assert!(reason("resource.service.name = `pay`").is_some());
+    assert!(reason("resource.service.name = `pay` || instrumentation:name = `x`").is_some());
+    assert!(reason("!(instrumentation:name = `http`)").is_some());
+    assert!(reason("!(resource.service.name = `cart`)").is_none());
+    assert!(reason("resource.service.name = `cart`").is_none());
+    assert!(reason("resource.service.name = `pay` || .a = 1").is_none());
+    assert!(reason(".service.name = `pay`").is_none());
+}
