@@ -26,8 +26,19 @@ use sample::{Sample, Stage};
 
 const N_PAIRS: u64 = 50_000;
 /// Questions to a store as it was filled, and in each of its later stages.
-const N_QUESTIONS: [(Stage, u64); 4] =
-    [(Stage::AsSent, 100), (Stage::Flushed, 40), (Stage::Compacted, 40), (Stage::Reopened, 20)];
+const N_QUESTIONS: [u64; 4] = [100, 40, 40, 20];
+/// Stores so large that their blocks have columns for attributes, and several pages of rows.
+const LARGE: Shape = Shape {
+    n_traces_min: 2_800,
+    n_traces_max: 3_000,
+    n_spans_max: 12,
+    n_resources: 12,
+    n_starts: 900,
+};
+const N_LARGE: u64 = 4;
+const N_QUESTIONS_LARGE: [u64; 4] = [40, 20, 20, 10];
+/// Failures with more spans are told without them.
+const N_SPANS_SHOWN: usize = 100;
 const FILTER_DEPTH_MAX: u64 = 3;
 const N_THREADS: usize = 2;
 
@@ -52,6 +63,15 @@ struct Counts {
 #[test]
 fn stores_answer_as_the_obvious_evaluator() {
     let n_pairs = number_of("SUYUAN_RANDOM_PAIRS").unwrap_or(N_PAIRS);
+    check(Shape::default(), N_QUESTIONS, n_pairs);
+}
+
+#[test]
+fn large_stores_answer_as_the_obvious_evaluator() {
+    check(LARGE, N_QUESTIONS_LARGE, N_LARGE * N_QUESTIONS_LARGE.iter().sum::<u64>());
+}
+
+fn check(shape: Shape, n_questions: [u64; 4], n_pairs: u64) {
     let first_seed = number_of("SUYUAN_RANDOM_SEED").unwrap_or(1);
     let (counts, next_seed) = (Counts::default(), AtomicU64::new(first_seed));
     let failure: Mutex<Option<Failure>> = Mutex::new(None);
@@ -59,8 +79,8 @@ fn stores_answer_as_the_obvious_evaluator() {
         for _ in 0..N_THREADS {
             scope.spawn(|| {
                 while counts.pairs.load(Relaxed) < n_pairs && is_none(&failure) {
-                    let found = run(next_seed.fetch_add(1, Relaxed), Shape::default(), &counts);
-                    if let Err(found) = found {
+                    let seed = next_seed.fetch_add(1, Relaxed);
+                    if let Err(found) = run(seed, shape, n_questions, &counts) {
                         failure.lock().expect("not poisoned").get_or_insert(*found);
                     }
                 }
@@ -87,13 +107,18 @@ fn is_none(failure: &Mutex<Option<Failure>>) -> bool {
 }
 
 /// All pairs of a seed; the first that fails.
-fn run(seed: u64, shape: Shape, counts: &Counts) -> Result<(), Box<Failure>> {
+fn run(
+    seed: u64,
+    shape: Shape,
+    n_questions: [u64; 4],
+    counts: &Counts,
+) -> Result<(), Box<Failure>> {
     let mut random = Random::new(seed);
     let sample = Sample::new(&mut random, RandomSpans::new(&mut Random::new(seed), shape).sent);
     let sent = sample.sent();
     let traces = RefTraces::of(&sent);
     let mut store = sample.store();
-    for (stage, n_questions) in N_QUESTIONS {
+    for (stage, n_questions) in Stage::ALL.into_iter().zip(n_questions) {
         store = stage.reach(store);
         for _ in 0..n_questions {
             let Some(filter) = any_filter(&mut random, counts) else { continue };
@@ -134,17 +159,42 @@ fn answer_of(store: &TestStore, question: &RefQuestion) -> Result<Vec<RefFound>,
 }
 
 fn report(failure: Failure) -> String {
-    let Failure { seed, .. } = failure;
-    let Failure { sample, stage, question, .. } = shrink::smaller(failure);
+    // Of one panic it was said enough.
+    let hook = std::panic::take_hook();
+    std::panic::set_hook(Box::new(|_| {}));
+    let Failure { seed, sample, stage, question } = shrink::smaller(failure);
     let sent = sample.sent();
     let expected = RefTraces::of(&sent).search(&question);
     let found = answer_of(&stage.reach_from(sample.store(), Stage::AsSent), &question);
+    std::panic::set_hook(hook);
     let mut report = format!("seed {seed}, {stage:?}, {}\n", sample.plan());
     let query = text_of(&question.filter);
+    if sent.len() > N_SPANS_SHOWN {
+        let _ = writeln!(report, "{} spans, {query}\n{question:?}", sent.len());
+        return report + &first_difference(&expected, &found);
+    }
     match &expected {
         Ok(expected) => report += &script::write(&sent, &query, &question, expected),
         Err(error) => _ = writeln!(report, "{query}: the obvious evaluator: {error}"),
     }
     let _ = writeln!(report, "but the store says\n{found:#?}\ninstead of\n{expected:#?}");
     report
+}
+
+/// Of answers that are too long to be shown.
+fn first_difference(
+    expected: &Result<Vec<RefFound>, String>,
+    found: &Result<Vec<RefFound>, String>,
+) -> String {
+    let (Ok(expected), Ok(found)) = (expected, found) else {
+        return format!("{:?} instead of {:?}", found.as_ref().err(), expected.as_ref().err());
+    };
+    let n_equal = expected.iter().zip(found).take_while(|(one, other)| one == other).count();
+    format!(
+        "{} traces instead of {}, trace {n_equal} is\n{:#?}\ninstead of\n{:#?}",
+        found.len(),
+        expected.len(),
+        found.get(n_equal),
+        expected.get(n_equal)
+    )
 }

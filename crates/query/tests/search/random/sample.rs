@@ -63,7 +63,8 @@ pub(super) enum Stage {
 }
 
 impl Stage {
-    const ALL: [Self; 4] = [Self::AsSent, Self::Flushed, Self::Compacted, Self::Reopened];
+    pub(super) const ALL: [Self; 4] =
+        [Self::AsSent, Self::Flushed, Self::Compacted, Self::Reopened];
 
     /// From the stage before.
     pub(super) fn reach(self, mut store: TestStore) -> TestStore {
@@ -85,7 +86,7 @@ impl Stage {
 /// Of a tenant whose spans have the same keys.
 static NEIGHBOUR: LazyLock<Arc<Chunk>> = LazyLock::new(|| {
     let mut random = Random::new(0);
-    let shape = Shape { n_traces_max: 200, n_spans_max: 100, ..Shape::default() };
+    let shape = Shape { n_traces_min: 200, n_traces_max: 400, ..Shape::default() };
     let mut spans = Vec::new();
     while spans.len() < N_ROWS_OF_ANOTHER {
         spans.extend(RandomSpans::new(&mut random, shape).sent);

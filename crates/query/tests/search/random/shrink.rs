@@ -1,30 +1,37 @@
 //! Makes a failure smaller, as long as it fails: fewer spans, less in them, a shorter filter.
 
+use std::time::{Duration, Instant};
+
 use suyuan_testkit::traceql::search::{RefQuestion, RefTraces};
 use suyuan_testkit::traceql::span::RefSpan;
 use suyuan_traceql::ast::{FieldExpr, FieldKind};
 
 use super::sample::{End, Sample, Stage};
-use super::{Failure, answer_of, parsed};
+use super::{Failure, N_SPANS_SHOWN, answer_of, parsed};
 use crate::harness::LiveData;
 
-/// Stores that are built at most.
+/// Stores that are built at most, and how long that may take.
 const N_TRIES_MAX: usize = 1_500;
+const TIME_MAX: Duration = Duration::from_secs(60);
 
 pub(super) fn smaller(mut failure: Failure) -> Failure {
     let mut n_tries = 0;
-    while let Some(smaller) = one_step(&failure, &mut n_tries) {
+    let until = Instant::now() + TIME_MAX;
+    while Instant::now() < until
+        && let Some(smaller) = one_step(&failure, &mut n_tries, until)
+    {
         failure = smaller;
     }
     failure
 }
 
 /// The first smaller one that fails.
-fn one_step(failure: &Failure, n_tries: &mut usize) -> Option<Failure> {
-    let mut candidates = smaller_questions(failure).into_iter().chain(smaller_samples(failure));
+fn one_step(failure: &Failure, n_tries: &mut usize, until: Instant) -> Option<Failure> {
+    let samples = parts_of(failure).into_iter().chain(smaller_samples(failure));
+    let mut candidates = samples.chain(smaller_questions(failure));
     candidates.find(|candidate| {
         *n_tries += 1;
-        *n_tries < N_TRIES_MAX && fails(candidate)
+        *n_tries < N_TRIES_MAX && Instant::now() < until && fails(candidate)
     })
 }
 
@@ -88,12 +95,38 @@ fn smaller_filters(filter: &FieldExpr) -> Vec<FieldExpr> {
     }
 }
 
-fn smaller_samples(failure: &Failure) -> Vec<Failure> {
-    let sample = &failure.sample;
-    let mut samples = Vec::new();
+/// Without a half of the traces, without a quarter, and so on.
+fn parts_of(failure: &Failure) -> Vec<Failure> {
+    let ids = trace_ids(&failure.sample);
+    let mut failures = Vec::new();
+    for n_parts in [2, 4, 8, 16, 32] {
+        if ids.len() < 2 * n_parts {
+            break;
+        }
+        for part in ids.chunks(ids.len().div_ceil(n_parts)) {
+            let mut sample = failure.sample.clone();
+            sample.spans.retain(|placed| part.binary_search(&placed.span.trace_id).is_err());
+            failures.push(Failure { sample, question: failure.question.clone(), ..*failure });
+        }
+    }
+    failures
+}
+
+fn trace_ids(sample: &Sample) -> Vec<u128> {
     let mut ids: Vec<u128> = sample.spans.iter().map(|placed| placed.span.trace_id).collect();
     ids.sort_unstable();
     ids.dedup();
+    ids
+}
+
+fn smaller_samples(failure: &Failure) -> Vec<Failure> {
+    let sample = &failure.sample;
+    let mut samples = Vec::new();
+    let ids = trace_ids(sample);
+    if ids.len() > N_SPANS_SHOWN {
+        // Halves of it failed no more: one by one would take too long.
+        return Vec::new();
+    }
     if ids.len() > 1 {
         samples.extend(ids.into_iter().map(|id| {
             let mut sample = sample.clone();

@@ -11,14 +11,17 @@ use crate::traceql::span::{RefAttributes, RefEvent, RefLink, RefSpan, RefValue};
 /// How much there is.
 #[derive(Clone, Copy, Debug)]
 pub struct Shape {
+    pub n_traces_min: u64,
     pub n_traces_max: u64,
     pub n_spans_max: u64,
     pub n_resources: u64,
+    /// Moments, half a second apart, at which most traces start.
+    pub n_starts: u64,
 }
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { n_traces_max: 12, n_spans_max: 8, n_resources: 4 }
+        Self { n_traces_min: 1, n_traces_max: 12, n_spans_max: 8, n_resources: 4, n_starts: 8 }
     }
 }
 
@@ -38,7 +41,8 @@ impl RandomSpans {
             (0..shape.n_resources).map(|_| resource(random)).collect();
         let scopes: Vec<(String, String, RefAttributes)> = (0..3).map(|_| scope(random)).collect();
         let mut sent = Vec::new();
-        for number in 0..1 + random.below(shape.n_traces_max) {
+        let n_traces_more = random.below(shape.n_traces_max - shape.n_traces_min + 1);
+        for number in 0..shape.n_traces_min + n_traces_more {
             let id = match random.below(6) {
                 0 => u128::from(number) + 1,
                 _ => trace_id(number),
@@ -46,7 +50,7 @@ impl RandomSpans {
             let base = match random.below(10) {
                 0 => 0,
                 1 => LATE_UNIX_NANOS,
-                _ => NOW_UNIX_NANOS + random.below(8) as i64 * 500_000_000,
+                _ => NOW_UNIX_NANOS + random.below(shape.n_starts) as i64 * 500_000_000,
             };
             let first = sent.len();
             for n in 0..1 + random.below(shape.n_spans_max) {
@@ -180,7 +184,8 @@ fn value_of(random: &mut Random, key: &str) -> RefValue {
 }
 
 fn any_value(random: &mut Random) -> RefValue {
-    match random.below(9) {
+    match random.below(10) {
+        9 => RefValue::Empty,
         0 => RefValue::Bytes(vec![1, 2]),
         1 => RefValue::Map(vec![("a".to_owned(), RefValue::Int(1))]),
         2 => RefValue::Array(vec![RefValue::Int(1), RefValue::Text("x".to_owned())]),
