@@ -56,9 +56,7 @@ fn moment(name: &'static str, text: &str) -> Result<Option<i64>, ApiError> {
             Ok(number) => Some(number),
             Err(_) => None,
         },
-        Some((whole, fraction))
-            if is_digits(whole) && is_digits(fraction) && !(text.len() == 1) =>
-        {
+        Some((whole, fraction)) if is_digits(whole) && is_digits(fraction) && text.len() > 1 => {
             seconds_and_fraction(whole, fraction)
         }
         _ => rfc3339(text),

@@ -212,5 +212,8 @@ impl Answer {
 }
 
 fn left_out_by_filter(n_spans: usize) -> String {
-    format!("{n_spans} spans of the trace are not shown: they do not fulfil `q`")
+    match n_spans {
+        1 => "1 span of the trace is not shown: it does not fulfil `q`".to_owned(),
+        _ => format!("{n_spans} spans of the trace are not shown: they do not fulfil `q`"),
+    }
 }

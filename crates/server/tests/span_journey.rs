@@ -278,6 +278,7 @@ async fn answer(store: Store) {
     let registry = Arc::default();
     let build = BuildInfo::default();
     let state = ApiState::new(store, registry, metrics.clone(), readiness, build, "", options);
+    let state = state.unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
@@ -310,6 +311,14 @@ async fn answer(store: Store) {
         "code":"STATUS_CODE_ERROR"}}]}]}]},
         "metrics":{}}"#]]
     .assert_eq(&one_member_a_line);
+
+    // { span.http.response.status_code >= 500 && event:name = "card declined" }
+    let path = "/api/search?q=%7B%20span.http.response.status_code%20%3E%3D%20500%20%26%26%20\
+                event%3Aname%20%3D%20%22card%20declined%22%20%7D";
+    let found = client.get(path, "application/json").await.unwrap();
+    let found: serde_json::Value = serde_json::from_str(found.text()).unwrap();
+    assert_eq!(found["traces"][0]["traceID"], "74726163652d6f662d612d7061796572");
+    assert_eq!(found["traces"][0]["spanSets"][0]["matched"], 1);
     drop(client);
     stop.send(()).unwrap();
     serving.await.unwrap();

@@ -205,7 +205,7 @@ async fn narrowed(server: &Server, query: &str) -> String {
 
 #[tokio::test]
 async fn a_filter_shows_a_part_of_a_trace_and_says_so() {
-    let server = super::shop::shop();
+    let server = shop::shop();
     let error = "q=%7Bstatus%3Derror%7D";
     let charge = "q=%7Bname%3D%22charge%22%7D";
     let root = "q=%7BnestedSetParent%3C0%7D";
@@ -232,10 +232,10 @@ async fn a_filter_shows_a_part_of_a_trace_and_says_so() {
     expect![[r#"
         : ["GET /cart", "charge", "refund"] null null
         q=%7B%7D: ["GET /cart", "charge", "refund"] null null
-        q=%7Bstatus%3Derror%7D: ["charge", "refund"] "PARTIAL" "1 spans of the trace are not shown: they do not fulfil `q`"
+        q=%7Bstatus%3Derror%7D: ["charge", "refund"] "PARTIAL" "1 span of the trace is not shown: it does not fulfil `q`"
         q=%7Bname%3D%22charge%22%7D: ["charge"] "PARTIAL" "2 spans of the trace are not shown: they do not fulfil `q`"
         q=%7BnestedSetParent%3C0%7D: ["GET /cart"] "PARTIAL" "2 spans of the trace are not shown: they do not fulfil `q`"
-        q=%7Bname%3D%22charge%22%7D&keep_hierarchy=true: ["GET /cart", "charge"] "PARTIAL" "1 spans of the trace are not shown: they do not fulfil `q`"
+        q=%7Bname%3D%22charge%22%7D&keep_hierarchy=true: ["GET /cart", "charge"] "PARTIAL" "1 span of the trace is not shown: it does not fulfil `q`"
         q=%7Bname%3D%22charge%22%7D&keep_hierarchy=true&ancestor_depth=0: ["charge"] "PARTIAL" "2 spans of the trace are not shown: they do not fulfil `q`"
         q=%7Bname%3D%22charge%22%7D&ancestor_depth=1: ["charge"] "PARTIAL" "2 spans of the trace are not shown: they do not fulfil `q`"
         q=%7BnestedSetParent%3C0%7D&keep_hierarchy=true&match_depth=1: ["GET /cart", "charge", "refund"] null null

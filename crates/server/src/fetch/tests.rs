@@ -61,6 +61,30 @@ async fn a_refusal_is_told_with_its_reason() {
 }
 
 #[tokio::test]
+async fn a_refusal_of_several_lines_keeps_them() {
+    check(
+        "HTTP/1.1 400 Bad Request\r\ncontent-length: 20\r\n\r\nwrong\n{ \u{1b}a }\n  ^\n\n\n",
+        expect!["the answer of SERVER broke off: end of file before message length reached"],
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_asked_is_escaped() {
+    let (address, asked) =
+        server("HTTP/1.1 200 OK\r\nx-suyuan-exact: true\r\ncontent-length: 2\r\n\r\n{}").await;
+    let parameters = [("q", "{ .a = \"é&b\" }".to_owned()), ("limit", "5".to_owned())];
+    let answer = get(&address, "/api/search", &parameters, None).await.unwrap();
+    assert_eq!(
+        (&answer.body[..], &answer.headers["x-suyuan-exact"]),
+        (&b"{}"[..], &http::HeaderValue::from_static("true"))
+    );
+    let asked = asked.await.unwrap();
+    let line = "GET /api/search?q=%7B%20.a%20%3D%20%22%C3%A9%26b%22%20%7D&limit=5 HTTP/1.1";
+    assert!(asked.starts_with(line), "{asked}");
+}
+
+#[tokio::test]
 async fn who_names_no_tenant_hears_how_to_name_one() {
     let (address, _) =
         server("HTTP/1.1 401 Unauthorized\r\ncontent-length: 10\r\n\r\nno org id\n").await;

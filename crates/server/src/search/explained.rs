@@ -77,8 +77,9 @@ pub(super) fn text(explained: &Explained) -> String {
         text.push_str(&format!("something may be missing: {}\n", harmless(missing)));
     }
     text.push_str(&format!(
-        "of {}: {} read, {} without what is asked for, {} out of range, {} older than a full answer\n",
-        counted(found.units_total, "slice and live chunk").replace("chunks", "chunks"),
+        "of {} (slices and live chunks): {} read, {} without what is asked for, {} out of range, \
+         {} older than a full answer\n",
+        counted(found.units_total, "unit"),
         grouped(found.units_read),
         grouped(found.units_pruned),
         grouped(found.units_outside),
