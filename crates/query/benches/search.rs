@@ -1,0 +1,174 @@
+//! What searches cost over live data and over one block of it:
+//! `cargo bench -p suyuan-query --bench search FOLDER [NAME…]`, where the folder holds OTLP requests
+//! in protobuf, of the shop for the questions to find something. Shown for each question: the
+//! median with one thread and with two, what was found, and what was read.
+
+#![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
+
+use std::path::Path;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use suyuan_model::{Publication, TableBuilder, Tenant, UnixNanosRange};
+use suyuan_objects::LocalObjects;
+use suyuan_query::search::{Budget, Explain, SearchAnswer, SearchRequest, search};
+use suyuan_store::{LogControl, Options, Store};
+use suyuan_wal::{LocalDisk, Position, Uuid};
+use suyuan_wire::otlp::{Verdicts, decode};
+use suyuan_wire::record::{Format, Limits};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const CHUNK_ROWS: u32 = 16_384;
+const RUNS: usize = 15;
+
+/// Name, query, traces wanted.
+const QUESTIONS: &[(&str, &str, usize)] = &[
+    (
+        "svc_and_500",
+        "{ resource.service.name = `payment` && span.http.response.status_code = 500 }",
+        20,
+    ),
+    ("all_500_l10000", "{ span.http.response.status_code = 500 }", 10_000),
+    ("needle_int", "{ span.app.user.id = USER }", 20),
+    ("needle_absent", "{ span.app.user.id = 9123456789 }", 20),
+    ("regex_name_dur", "{ name =~ `GET /api/v1/items.*` && duration > 50ms }", 20),
+    ("regex_statement", "{ span.db.statement =~ `.*FROM orders WHERE id = 1234[0-9]* .*` }", 20),
+    ("no_match", "{ span.no.such.attribute = `x` }", 20),
+    ("everything", "{ }", 20),
+    ("everything_l10000", "{ }", 10_000),
+    ("root_name", "{ rootName =~ `GET .*` && status = error }", 20),
+    ("roots", "{ nestedSetParent < 0 && duration > 500ms }", 20),
+    ("count_client", "{ kind = client }", 10_000),
+];
+
+/// Ends live data where it is told to.
+struct MadeUpLog(Mutex<Option<Store>>);
+
+const END: Position = Position { segment: 0, offset: 100 };
+
+impl LogControl for MadeUpLog {
+    fn request_cut(&self) {
+        let store = self.0.lock().expect("not poisoned").take();
+        if let Some(store) = store {
+            store.cut(Some(END));
+        }
+    }
+
+    fn truncate(&self, _before: Position) {}
+
+    fn appended_bytes(&self) -> u64 {
+        0
+    }
+}
+
+fn main() {
+    let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
+    let Some(folder) = arguments.next() else { return println!("name a folder with requests") };
+    let names: Vec<String> = arguments.collect();
+    let scratch = tempfile::tempdir().expect("a folder");
+    let disk = LocalDisk::create(scratch.path().join("objects")).expect("a folder");
+    let objects = LocalObjects::open(Arc::new(disk)).expect("a folder");
+    let options = Options::new(scratch.path().join("live"), Arc::new(objects), Uuid([1; 16]));
+    let store = Store::open(options).expect("opens");
+    let log = Arc::new(MadeUpLog(Mutex::new(Some(store.clone()))));
+    store.start(log).expect("starts");
+    publish(&store, Path::new(&folder));
+    println!("live: {} spans", store.n_rows());
+    measure(&store, &names);
+    let report = store.flush().expect("a block");
+    println!("one block, {:.1} MB", report.bytes as f64 / 1e6);
+    measure(&store, &names);
+    store.stop();
+}
+
+fn publish(store: &Store, folder: &Path) {
+    let entries = std::fs::read_dir(folder).expect("the folder can be read");
+    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|extension| extension == "pb"));
+    paths.sort();
+    let mut table = TableBuilder::default();
+    let mut chunk_number = 0;
+    let mut publish = |table: &mut TableBuilder| {
+        store.publish(Publication {
+            tenant: Tenant::single(),
+            chunk_number,
+            visible_rows: table.n_rows(),
+            chunk: Arc::new(table.freeze()),
+            received_unix_nanos: UnixNanosRange::of(now_unix_nanos()),
+            is_final: true,
+        });
+        chunk_number += 1;
+        table.clear();
+    };
+    for path in paths {
+        let body = std::fs::read(path).expect("the file can be read");
+        let limits = Limits::default();
+        decode(Format::OtlpProtobuf, &body, &limits, Verdicts::Judge, &mut table).expect("OTLP");
+        if table.n_rows() >= CHUNK_ROWS {
+            publish(&mut table);
+        }
+    }
+    publish(&mut table);
+}
+
+fn now_unix_nanos() -> u64 {
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    since_epoch.map_or(0, |since| since.as_nanos() as u64)
+}
+
+fn measure(store: &Store, names: &[String]) {
+    let user = std::env::var("NEEDLE_USER").unwrap_or_else(|_| "48526".to_owned());
+    for (name, query, limit) in QUESTIONS {
+        if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
+            continue;
+        }
+        let query = suyuan_traceql::parse(&query.replace("USER", &user)).expect("a query");
+        let request = SearchRequest {
+            filter: query.span_filter().expect("a filter").filter.clone(),
+            selected: Vec::new(),
+            range: None,
+            duration_nanos_min: None,
+            duration_nanos_max: None,
+            limit: *limit,
+            spans_per_set: 3,
+            explain: Explain::No,
+        };
+        let (one, answer) = median(store, &request, 1);
+        let (two, _) = median(store, &request, 2);
+        let done = &answer.accounting;
+        println!(
+            "  {name:18} {one:8.2} ms  {two:8.2} ms  {} traces, {} spans; {} units read, {} pruned, {} not needed; {:.2} MB in {} requests",
+            answer.traces.len(),
+            answer.traces.iter().map(|trace| trace.n_matched).sum::<u64>(),
+            done.units_read,
+            done.units_pruned,
+            done.units_not_needed,
+            done.bytes_read as f64 / 1e6,
+            done.requests,
+        );
+    }
+}
+
+fn median(store: &Store, request: &SearchRequest, threads: usize) -> (f64, SearchAnswer) {
+    let mut times = Vec::with_capacity(RUNS);
+    let mut last = SearchAnswer::default();
+    for _ in 0..=RUNS {
+        let budget = Budget {
+            deadline: Instant::now() + Duration::from_secs(60),
+            memory_bytes: 256 << 20,
+            threads,
+            cancelled: Arc::new(AtomicBool::new(false)),
+        };
+        let started_at = Instant::now();
+        let snapshot = Arc::new(store.snapshot(&Tenant::single()));
+        last = search(&snapshot, request, &budget).expect("answers");
+        times.push(started_at.elapsed().as_secs_f64() * 1e3);
+    }
+    // The first finds caches cold.
+    times.remove(0);
+    times.sort_by(f64::total_cmp);
+    (times[RUNS / 2], last)
+}
