@@ -79,11 +79,14 @@ pub const TAG_BYTES_MAX: usize = 1_000_000;
 /// Names of a scope, or values, where a request does not say.
 pub const TAG_LIMIT: usize = 100_000;
 
+/// The names of a scope, ascending.
+pub type ScopeNames = (TagScope, Vec<Arc<str>>);
+
 /// The names found.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TagNames {
     /// Scopes that have names, in order; names ascend.
-    pub scopes: Vec<(TagScope, Vec<Arc<str>>)>,
+    pub scopes: Vec<ScopeNames>,
     /// There are more names than the request lets through.
     pub is_cut: bool,
     pub accounting: Accounting,

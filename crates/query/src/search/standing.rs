@@ -44,6 +44,10 @@ struct Whole<'m> {
     matched: Vec<RowSet>,
 }
 
+/// Called with a trace, what is known of it, its pieces, and the rows of each that fulfil the filter.
+pub(crate) type WholeVisitor<'a> =
+    dyn FnMut(&TraceRef, &TraceSummary<'_>, &[AssembledPiece], &[RowSet]) + 'a;
+
 impl<'a> Standing<'a> {
     pub(crate) fn new(question: &'a Question<'a>) -> Self {
         let needs = question.filter.needs().max(question.shown.needs());
@@ -96,7 +100,7 @@ impl<'a> Standing<'a> {
         columns: &Columns,
         meter: &ReadMeter,
         skipped: &mut Vec<Skipped>,
-        visit: &mut dyn FnMut(&TraceRef, &TraceSummary<'_>, &[AssembledPiece], &[RowSet]),
+        visit: &mut WholeVisitor<'_>,
     ) -> Result<(), QueryError> {
         let columns = self.columns.clone().union(columns);
         self.for_each(traces, &columns, meter, skipped, &mut |whole| {

@@ -14,7 +14,7 @@ use suyuan_traceql::ast::FieldExpr;
 
 use super::matches::GatherNames;
 use super::scan::{Done, TagScan};
-use super::{TagNamesRequest, TagScope};
+use super::{ScopeNames, TagNamesRequest, TagScope};
 use crate::search::QueryError;
 
 /// Names found so far.
@@ -91,10 +91,7 @@ impl NameSets {
         self.is_cut = true;
     }
 
-    pub(super) fn finish(
-        self,
-        request: &TagNamesRequest,
-    ) -> (Vec<(TagScope, Vec<Arc<str>>)>, bool) {
+    pub(super) fn finish(self, request: &TagNamesRequest) -> (Vec<ScopeNames>, bool) {
         let mut is_cut = self.is_cut;
         let mut scopes = Vec::new();
         for (scope, set) in self.sets {

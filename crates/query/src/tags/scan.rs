@@ -46,8 +46,9 @@ pub(super) struct TagScan<'a> {
     accounting: Accounting,
 }
 
-/// A batch, and those of its rows that fulfil a filter.
-pub(super) type BatchRowSet<'a> = (&'a Batch, &'a RowSet);
+/// Called with a trace, what is known of it, and the rows of each of its batches that fulfil a filter.
+pub(super) type MatchVisitor<'a> =
+    dyn FnMut(&TraceRef, &TraceSummary<'_>, &mut dyn Iterator<Item = (&Batch, &RowSet)>) + 'a;
 
 /// What became of a unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,11 +116,7 @@ impl<'a> TagScan<'a> {
         filter: &Filter,
         traces: &[TraceRef],
         columns: &Columns,
-        visit: &mut dyn FnMut(
-            &TraceRef,
-            &TraceSummary<'_>,
-            &mut dyn Iterator<Item = BatchRowSet<'_>>,
-        ),
+        visit: &mut MatchVisitor<'_>,
     ) -> Result<(), QueryError> {
         // A search of which nothing is shown.
         let request = SearchRequest {
@@ -280,7 +277,8 @@ impl<'a> TagScan<'a> {
     ) -> Result<Option<Batch>, QueryError> {
         let pieces = open.pieces();
         let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return Ok(None) };
-        let batch = open.read(&[first.start..last.end], columns, &self.meter)?;
+        let all = first.start..last.end;
+        let batch = open.read(std::slice::from_ref(&all), columns, &self.meter)?;
         self.count_rows(batch.n_rows);
         Ok(Some(batch))
     }
