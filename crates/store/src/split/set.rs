@@ -55,11 +55,12 @@ pub(crate) enum Piece {
 /// A [`TraceSummary`] that owns its texts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TraceLine {
-    n_spans: u32,
-    n_errors: u32,
-    start_unix_nanos: i64,
-    end_unix_nanos: i64,
-    root: Option<(Option<Arc<str>>, Arc<str>)>,
+    pub(crate) n_spans: u32,
+    pub(crate) n_errors: u32,
+    pub(crate) start_unix_nanos: i64,
+    pub(crate) end_unix_nanos: i64,
+    /// Service and name.
+    pub(crate) root: Option<(Option<Arc<str>>, Arc<str>)>,
 }
 
 impl Piece {

@@ -8,18 +8,20 @@
 mod content;
 mod places;
 
-use std::collections::{BTreeMap, HashMap};
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
-use suyuan_block::traces::{Root, TraceRow, TraceSummary};
-use suyuan_block::tree::{Ordered, TreeBuilder};
-use suyuan_model::{Batch, BatchRows, Columns, Field, OutlineSorter, SpanOutline, UnixNanosRange};
+use arrow_array::Array;
+use suyuan_block::traces::TraceSummary;
+use suyuan_block::tree::TreeBuilder;
+use suyuan_model::{Batch, BatchRows, Chunk, Columns, Field, OutlineSorter, SpanOutline};
 use suyuan_objects::ReadMeter;
 use suyuan_wire::answer::content_hash;
 
 use self::content::Contents;
-use self::places::{Places, UnitKey, Wanted};
+use self::places::{Places, UnitKey, Wanted, WantedPiece};
 use super::live::read_chunk;
 use super::slice::{judged, reader_of};
 use super::{Place, SpanStructure, TraceRef, UnitName, structure_of};
@@ -31,6 +33,8 @@ use crate::split::{SplitSet, TraceLine};
 const GROUP_ROWS: usize = 32_768;
 /// Units of a group, unless one trace alone lies in more.
 const GROUP_UNITS: usize = 32;
+/// OTLP's `STATUS_CODE_ERROR`.
+const STATUS_ERROR: i32 = 2;
 /// Chunks that are kept for the next group.
 const KEPT_CHUNKS: usize = 32;
 /// What tells copies of a span apart, and what is said of every trace.
@@ -104,7 +108,7 @@ impl Snapshot {
         let mut assembler = Assembler::new(self, split, columns, meter);
         let mut places = Places::new(self, split, meter);
         let mut group: Vec<Wanted> = Vec::new();
-        let (mut n_rows, mut units) = (0, std::collections::BTreeSet::new());
+        let (mut n_rows, mut units) = (0, BTreeSet::new());
         for trace in traces {
             let wanted = places.of(trace, &mut assembler.skipped)?;
             n_rows += wanted.n_rows();
@@ -154,6 +158,8 @@ struct UnitBatch {
     batch: Arc<Batch>,
     /// For each range of rows of the unit its first row in the batch; empty: all rows are there.
     first_rows: Vec<(Range<u32>, u32)>,
+    /// Of each resource; made when it is first asked for.
+    services: OnceCell<Vec<Option<Arc<str>>>>,
 }
 
 impl<'a> Assembler<'a> {
@@ -197,7 +203,10 @@ impl<'a> Assembler<'a> {
     fn read(&mut self, group: &[Wanted]) -> Result<(), FindError> {
         let mut rows: BTreeMap<UnitKey, Vec<Range<u32>>> = BTreeMap::new();
         for piece in group.iter().flat_map(|wanted| &wanted.pieces) {
-            rows.entry(piece.unit).or_default().extend_from_slice(&piece.rows);
+            let rows = rows.entry(piece.unit).or_default();
+            if !piece.unit.is_chunk() {
+                rows.extend_from_slice(&piece.rows);
+            }
         }
         // A chunk is read whole, so it serves the next group as well; a slice is not.
         let has_room = self.units.len() + rows.len() <= KEPT_CHUNKS;
@@ -249,29 +258,18 @@ impl<'a> Assembler<'a> {
         let places: Vec<(usize, u32)> = (pieces.iter().enumerate())
             .flat_map(|(number, piece)| piece.rows.iter().map(move |row| (number, *row)))
             .collect();
-        let spans: Vec<SpanOutline> =
-            (places.iter()).map(|(piece, row)| outline_of(&pieces[*piece].batch, *row)).collect();
-        let mut has_rivals = false;
-        let kept = self.sorter.without_duplicates(&spans, |_| {
-            has_rivals = true;
-            0
-        });
-        let mut kept = kept.to_vec();
-        if has_rivals {
-            let content = self.contents.of(&read, &mut self.skipped)?;
-            let hash = |number: u32| match content.get(number as usize) {
-                Some(Some((chunk, row))) => content_hash(chunk, *row),
-                _ => 0,
-            };
-            kept = self.sorter.without_duplicates(&spans, hash).to_vec();
-        }
+        let kept = match by_start(&pieces, &places) {
+            Some(kept) => kept,
+            None => self.standing(&read, &pieces, &places)?,
+        };
         let line = match trace.place {
             Place::Split { trace } => self.split.trace(trace).map(|split| split.line().clone()),
             _ => None,
         };
-        let line = line.unwrap_or_else(|| line_of(&pieces, &places, &spans, &kept));
+        let line = line.unwrap_or_else(|| self.line_of(&trace, &read, &pieces, &places, &kept));
         if kept.len() < places.len() {
             pieces.iter_mut().for_each(|piece| piece.rows.clear());
+            let mut kept = kept;
             kept.sort_unstable();
             for number in kept {
                 let (piece, row) = places[number as usize];
@@ -281,54 +279,88 @@ impl<'a> Assembler<'a> {
         }
         Ok(Assembled { trace, pieces, line })
     }
+
+    /// The numbers of the rows that stand, by start.
+    fn standing(
+        &mut self,
+        read: &[WantedPiece],
+        pieces: &[AssembledPiece],
+        places: &[(usize, u32)],
+    ) -> Result<Vec<u32>, FindError> {
+        let spans: Vec<SpanOutline> = (places.iter())
+            .map(|(piece, row)| outline_of(&pieces[*piece].batch.chunk, *row))
+            .collect();
+        let mut has_rivals = false;
+        let kept = self.sorter.without_duplicates(&spans, |_| {
+            has_rivals = true;
+            0
+        });
+        if !has_rivals {
+            return Ok(kept.to_vec());
+        }
+        let content = self.contents.of(read, &mut self.skipped)?;
+        let hash = |number: u32| match content.get(number as usize) {
+            Some(Some((chunk, row))) => content_hash(chunk, *row),
+            _ => 0,
+        };
+        Ok(self.sorter.without_duplicates(&spans, hash).to_vec())
+    }
+
+    /// What is said of a trace whose rows lie in live data alone. `kept`: those that stand, by start.
+    fn line_of(
+        &self,
+        trace: &TraceRef,
+        read: &[WantedPiece],
+        pieces: &[AssembledPiece],
+        places: &[(usize, u32)],
+        kept: &[u32],
+    ) -> TraceLine {
+        let place = |number: &u32| places[*number as usize];
+        let is_error = |(piece, row): (usize, u32)| {
+            pieces[piece].batch.chunk.status_code.value(row as usize) == STATUS_ERROR
+        };
+        let names_no_parent = |(piece, row): &(usize, u32)| {
+            pieces[*piece].batch.chunk.parent_span_id.is_null(*row as usize)
+        };
+        // The earliest root; of those that start at once the ids and kinds decide.
+        let root = kept.iter().map(place).find(names_no_parent).map(|(piece, row)| {
+            let (chunk, at) = (&pieces[piece].batch.chunk, row as usize);
+            let unit = self.units.get(&read[piece].unit);
+            let service = unit.and_then(|unit| unit.service(chunk.resource.value(at)));
+            (service, Arc::from(chunk.name.value(at)))
+        });
+        TraceLine {
+            n_spans: kept.len() as u32,
+            n_errors: kept.iter().map(place).filter(|place| is_error(*place)).count() as u32,
+            start_unix_nanos: trace.start_unix_nanos,
+            end_unix_nanos: trace.end_unix_nanos,
+            root,
+        }
+    }
 }
 
-/// A row's outline; the parent is there if it was read.
-fn outline_of(batch: &Batch, row: u32) -> SpanOutline {
-    let (chunk, at) = (&batch.chunk, row as usize);
-    let has_parents = !chunk.parent_span_id.values().is_empty();
+/// The numbers of all rows by start, if no two of them start at once: then none repeats another,
+/// and nothing more of them needs to be looked at.
+fn by_start(pieces: &[AssembledPiece], places: &[(usize, u32)]) -> Option<Vec<u32>> {
+    let start = |(piece, row): &(usize, u32)| {
+        pieces[*piece].batch.chunk.start_unix_nanos.value(*row as usize)
+    };
+    let mut starts: Vec<(i64, u32)> = places.iter().map(start).zip(0..).collect();
+    starts.sort_unstable();
+    let is_alone = starts.windows(2).all(|pair| pair[0].0 != pair[1].0);
+    is_alone.then(|| starts.into_iter().map(|(_, number)| number).collect())
+}
+
+/// What tells a row from its copies; its parent does not.
+fn outline_of(chunk: &Chunk, row: u32) -> SpanOutline {
+    let at = row as usize;
     SpanOutline {
         start_unix_nanos: chunk.start_unix_nanos.value(at),
         end_unix_nanos: chunk.end_unix_nanos.value(at),
         span_id: chunk.span_id.value(at),
-        parent_span_id: has_parents
-            .then(|| chunk.parent_span_id(row))
-            .flatten()
-            .map(u64::from_be_bytes),
+        parent_span_id: None,
         kind: chunk.kind.value(at),
     }
-}
-
-/// What is said of a trace whose rows lie in live data alone. `kept`: the spans that stand, by start.
-fn line_of(
-    pieces: &[AssembledPiece],
-    places: &[(usize, u32)],
-    spans: &[SpanOutline],
-    kept: &[u32],
-) -> TraceLine {
-    let place = |number: u32| {
-        let (piece, row) = places[number as usize];
-        (&pieces[piece].batch.chunk, row as usize)
-    };
-    let status_code = |number: u32| {
-        let (chunk, row) = place(number);
-        chunk.status_code.value(row)
-    };
-    // The first root by start is the first one in pre-order as well: no tree is needed.
-    let ordered = Ordered { order: kept, depth: &[], keeps_parent: &[] };
-    let trace = TraceRow::of(0, spans, &ordered, status_code, UnixNanosRange::of(0));
-    let root = trace.root_row.map(|root_row| {
-        let (chunk, row) = place(kept[root_row as usize]);
-        let service = chunk.resources.service_name(chunk.resource.value(row));
-        Root { service, name: chunk.name.value(row) }
-    });
-    TraceLine::of(&TraceSummary {
-        n_spans: trace.n_spans,
-        n_errors: trace.n_errors,
-        start_unix_nanos: trace.start_unix_nanos,
-        end_unix_nanos: trace.end_unix_nanos,
-        root,
-    })
 }
 
 /// Ranges in order, those that touch made one.
@@ -354,7 +386,17 @@ impl UnitBatch {
                 next += range.end - range.start;
             }
         }
-        Self { batch: Arc::new(batch), first_rows }
+        Self { batch: Arc::new(batch), first_rows, services: OnceCell::new() }
+    }
+
+    /// What a resource names as its service.
+    fn service(&self, resource: u32) -> Option<Arc<str>> {
+        let services = self.services.get_or_init(|| {
+            let resources = &self.batch.chunk.resources;
+            let n_resources = resources.schema_url.len() as u32;
+            (0..n_resources).map(|row| resources.service_name(row).map(Arc::from)).collect()
+        });
+        services.get(resource as usize).cloned().flatten()
     }
 
     /// The batch's rows of rows of the unit.
