@@ -316,7 +316,7 @@ async fn answer(store: Store) {
     let path = "/api/search?q=%7B%20span.http.response.status_code%20%3E%3D%20500%20%26%26%20\
                 event%3Aname%20%3D%20%22card%20declined%22%20%7D";
     let found = client.get(path, "application/json").await.unwrap();
-    let found: serde_json::Value = serde_json::from_str(found.text()).unwrap();
+    let found: serde_json::Value = serde_json::from_str(&found.text()).unwrap();
     assert_eq!(found["traces"][0]["traceID"], "74726163652d6f662d612d7061796572");
     assert_eq!(found["traces"][0]["spanSets"][0]["matched"], 1);
     drop(client);

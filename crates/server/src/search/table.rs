@@ -1,52 +1,91 @@
 //! Found traces as a table.
 //!
-//! In: traces, a width. Out: lines, one for each trace below a heading. What does not fit is cut
-//! off at the right; nothing that strangers wrote reaches the terminal as it is.
+//! In: traces, a width. Out: lines, one for each trace below a heading. Texts that do not fit are
+//! cut; nothing that strangers wrote reaches the terminal as it is.
 
 use super::answer::{Span, Trace};
 use crate::civil_time::{format_length, format_utc};
 use crate::quantity::grouped;
 use crate::terminal::{fitted, harmless, width};
 
-const HEADINGS: [&str; 7] =
-    ["trace", "start (UTC)", "duration", "service", "root", "spans", "first span"];
+const COLUMNS: usize = 7;
 /// Columns whose numbers are read from the right.
-const RIGHT: [bool; 7] = [false, false, true, false, false, true, false];
-/// No service or name takes more; the last column takes what is left.
-const CELL_COLUMNS_MAX: usize = 32;
+const RIGHT: [bool; COLUMNS] = [false, false, true, false, false, true, false];
+const SERVICE: usize = 3;
+const ROOT: usize = 4;
+const FIRST_SPAN: usize = 6;
+const GAP: &str = "  ";
+/// What services, names and first spans have at least, however narrow the terminal is.
+const TEXT_COLUMNS_MIN: usize = 10;
 
 pub(super) fn draw(traces: &[Trace], columns: usize) -> String {
-    let mut rows = vec![HEADINGS.map(str::to_owned)];
-    rows.extend(traces.iter().map(cells));
-    let mut widths = [0; HEADINGS.len()];
-    for row in &rows {
-        for (column, cell) in row.iter().enumerate() {
-            widths[column] = width(cell).max(widths[column]);
-        }
-    }
+    let starts: Vec<String> = traces.iter().map(start).collect();
+    let day = common_day(&starts);
+    let mut rows = vec![[
+        "trace".to_owned(),
+        day.map_or("start (UTC)".to_owned(), |day| format!("{day} UTC")),
+        "duration".to_owned(),
+        "service".to_owned(),
+        "root".to_owned(),
+        "spans".to_owned(),
+        "first span".to_owned(),
+    ]];
+    let time_at = day.map_or(0, |day| day.len() + 1);
+    rows.extend(traces.iter().zip(&starts).map(|(trace, start)| cells(trace, &start[time_at..])));
+    let widths = widths(&rows, columns);
     let mut text = String::new();
     for row in &rows {
-        let line: Vec<String> =
-            (0..row.len()).map(|n| padded(&row[n], widths[n], RIGHT[n])).collect();
-        text.push_str(&fitted(line.join("  ").trim_end(), columns));
+        let line: Vec<String> = (0..COLUMNS)
+            .map(|n| padded(&fitted(&row[n], widths[n]), widths[n], RIGHT[n]))
+            .collect();
+        text.push_str(&fitted(line.join(GAP).trim_end(), columns));
         text.push('\n');
     }
     text
 }
 
-fn cells(trace: &Trace) -> [String; HEADINGS.len()] {
+/// As wide as what they hold; where that is too wide, texts share what numbers leave.
+fn widths(rows: &[[String; COLUMNS]], columns: usize) -> [usize; COLUMNS] {
+    let mut widths = [0; COLUMNS];
+    for row in rows {
+        for (width_max, cell) in widths.iter_mut().zip(row) {
+            *width_max = width(cell).max(*width_max);
+        }
+    }
+    let texts = [SERVICE, ROOT, FIRST_SPAN];
+    let text_columns: usize = texts.iter().map(|n| widths[*n]).sum();
+    let taken = widths.iter().sum::<usize>() - text_columns + GAP.len() * (COLUMNS - 1);
+    let mut left = columns.saturating_sub(taken);
+    for (place, n) in texts.into_iter().enumerate() {
+        let share = (left / (texts.len() - place)).max(TEXT_COLUMNS_MIN);
+        widths[n] = widths[n].min(share);
+        left = left.saturating_sub(widths[n]);
+    }
+    widths
+}
+
+/// The day on which all of them are.
+fn common_day(starts: &[String]) -> Option<&str> {
+    let (day, _) = starts.first()?.split_once(' ')?;
+    starts.iter().all(|start| start.starts_with(day)).then_some(day)
+}
+
+fn start(trace: &Trace) -> String {
     let start = format_utc(i64::try_from(trace.start_time_unix_nano).unwrap_or(i64::MAX));
+    start.trim_end_matches(" UTC").to_owned()
+}
+
+fn cells(trace: &Trace, start: &str) -> [String; COLUMNS] {
     let duration = match trace.duration_ms {
         0 => "<1 ms".to_owned(),
         duration_ms => format_length(duration_ms.saturating_mul(1_000_000)),
     };
-    let short = |text: &str| fitted(&harmless(text), CELL_COLUMNS_MAX);
     [
         harmless(&trace.id),
-        start.trim_end_matches(" UTC").to_owned(),
+        start.to_owned(),
         duration,
-        short(&trace.root_service_name),
-        short(&trace.root_trace_name),
+        harmless(&trace.root_service_name),
+        harmless(&trace.root_trace_name),
         grouped(trace.n_matched()),
         trace.first_span().map_or_else(String::new, span_text),
     ]

@@ -58,20 +58,52 @@ fn check_table(columns: usize, expected: Expect) {
 
 #[test]
 fn a_line_for_each_trace() {
-    check_table(400, expect![[r#"
-        trace                             start (UTC)              duration  service                       root                              spans  first span
-        4bf92f3577b34da6a3ce929d0e0e4736  2026-11-22 15:51:53.123    250 ms  支付服务                      GET /cart·[2J/a/very/long/path/…  1,200  charge 100 ms http.status_code=500 ratio=0.5 status=error
-        1a                                2026-11-22 15:51:52.000     <1 ms  <root span not yet received>                                        1  0000000000000031 0 ns
-    "#]]);
+    check_table(
+        400,
+        expect![[r#"
+            trace                             2026-11-22 UTC  duration  service                       root                                              spans  first span
+            4bf92f3577b34da6a3ce929d0e0e4736  15:51:53.123      250 ms  支付服务                      GET /cart·[2J/a/very/long/path/that/nobody/reads  1,200  charge 100 ms http.status_code=500 ratio=0.5 status=error
+            1a                                15:51:52.000       <1 ms  <root span not yet received>                                                        1  0000000000000031 0 ns
+        "#]],
+    );
 }
 
 #[test]
-fn a_narrow_terminal_sees_the_left_of_it() {
-    check_table(60, expect![[r#"
-        trace                             start (UTC)              …
-        4bf92f3577b34da6a3ce929d0e0e4736  2026-11-22 15:51:53.123  …
-        1a                                2026-11-22 15:51:52.000  …
+fn where_columns_are_few_texts_share_them() {
+    check_table(120, expect![[r#"
+        trace                             2026-11-22 UTC  duration  service           root              spans  first span
+        4bf92f3577b34da6a3ce929d0e0e4736  15:51:53.123      250 ms  支付服务          GET /cart·[2J/a…  1,200  charge 100 ms ht…
+        1a                                15:51:52.000       <1 ms  <root span not …                        1  0000000000000031…
     "#]]);
+    check_table(
+        60,
+        expect![[r#"
+            trace                             2026-11-22 UTC  duration …
+            4bf92f3577b34da6a3ce929d0e0e4736  15:51:53.123      250 ms …
+            1a                                15:51:52.000       <1 ms …
+        "#]],
+    );
+}
+
+#[test]
+fn a_day_that_all_traces_share_is_said_once() {
+    let mut traces = answer::parse(answer().to_string().as_bytes()).expect("an answer");
+    let day = |traces: &[answer::Trace]| {
+        let text = table::draw(traces, 400);
+        let start: Vec<String> =
+            text.lines().map(|line| line.chars().skip(34).take(23).collect()).collect();
+        start.join("\n")
+    };
+    traces[0].start_time_unix_nano += 1_000_000_000;
+    let one_day = day(&traces);
+    traces[0].start_time_unix_nano += 86_400_000_000_000;
+    expect![[r#"
+        2026-11-22 UTC  duratio
+        15:51:54.123      250 m
+        15:51:52.000       <1 m
+        start (UTC)            
+        2026-11-23 15:51:54.123
+        2026-11-22 15:51:52.000"#]].assert_eq(&format!("{one_day}\n{}", day(&traces)));
 }
 
 #[test]
