@@ -12,6 +12,11 @@ use std::str::Chars;
 /// Go refuses more.
 const REPEAT_MAX: u32 = 1_000;
 
+/// Classes of a pattern, each of which takes room and, where case is ignored, a while to be read.
+const CLASSES_MAX: usize = 1_000;
+/// Those that are named by Unicode: the largest take 10 KB each.
+const UNICODE_CLASSES_MAX: usize = 100;
+
 /// What is wrong with a pattern, on one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -31,7 +36,8 @@ pub fn rewrite(pattern: &str) -> Result<String, Wrong> {
 
 /// What is wrong with groups and ranges is left to the engine to find.
 fn rewritten(pattern: &str) -> Result<String, Wrong> {
-    let mut writer = Writer { out: String::with_capacity(pattern.len() + 16) };
+    let out = String::with_capacity(pattern.len() + 16);
+    let mut writer = Writer { out, n_classes: 0, n_unicode_classes: 0 };
     let mut rest = pattern.chars().peekable();
     // Whether the last thing written was a repetition.
     let mut is_repeated = false;
@@ -63,14 +69,33 @@ fn rewritten(pattern: &str) -> Result<String, Wrong> {
 
 struct Writer {
     out: String,
+    n_classes: usize,
+    n_unicode_classes: usize,
 }
 
 impl Writer {
+    fn count_class(&mut self) -> Result<(), Wrong> {
+        self.n_classes += 1;
+        at_most(CLASSES_MAX, self.n_classes, "character classes")
+    }
+
+    fn count_unicode_class(&mut self) -> Result<(), Wrong> {
+        self.n_unicode_classes += 1;
+        at_most(UNICODE_CLASSES_MAX, self.n_unicode_classes, "Unicode classes")
+    }
+
     fn literal(&mut self, char: char) {
         if regex_syntax::is_meta_character(char) {
             self.out.push('\\');
         }
         self.out.push(char);
+    }
+}
+
+fn at_most(most: usize, found: usize, what: &str) -> Result<(), Wrong> {
+    match found <= most {
+        true => Ok(()),
+        false => Err(Wrong(format!("more than {most} {what}"))),
     }
 }
 
@@ -121,6 +146,7 @@ enum Within {
 
 /// After the backslash of `\d`, `\pL` and the like.
 fn class_escape(rest: &mut Rest<'_>, writer: &mut Writer, within: Within) -> Result<(), Wrong> {
+    writer.count_class()?;
     let letter = rest.next();
     let members = match letter {
         Some('d' | 'D') => "0-9",
@@ -139,6 +165,7 @@ fn class_escape(rest: &mut Rest<'_>, writer: &mut Writer, within: Within) -> Res
 /// After `\p` or `\P`: a letter, or a name in braces. Go knows categories and scripts alone.
 fn unicode_class(is_negated: bool, rest: &mut Rest<'_>, writer: &mut Writer) -> Result<(), Wrong> {
     let invalid = || Wrong("invalid Unicode class".into());
+    writer.count_unicode_class()?;
     let mut name = String::new();
     match rest.next().ok_or_else(invalid)? {
         '{' => loop {
@@ -212,6 +239,7 @@ fn hexadecimal(rest: &mut Rest<'_>) -> Option<char> {
 /// After `[`.
 fn class(rest: &mut Rest<'_>, writer: &mut Writer) -> Result<(), Wrong> {
     let missing = || Wrong("missing closing `]`".into());
+    writer.count_class()?;
     writer.out.push('[');
     if rest.next_if_eq(&'^').is_some() {
         writer.out.push('^');
@@ -282,7 +310,7 @@ fn group(rest: &mut Rest<'_>, writer: &mut Writer) -> Result<(), Wrong> {
             'P' if rest.peek() == Some(&'<') => {}
             '<' => {
                 // A name; look-behind is nothing that Go has.
-                while let Some(char) = rest.next() {
+                for char in rest.by_ref() {
                     if !char.is_alphanumeric() && char != '_' && char != '>' {
                         return Err(invalid());
                     }
@@ -341,3 +369,6 @@ fn count(rest: &mut Rest<'_>) -> Option<u32> {
     }
     count
 }
+
+#[cfg(test)]
+mod tests;

@@ -141,3 +141,6 @@ fn refuse_parent(attribute: &Attribute, place: Place) -> Result<(), NotExecuted>
 fn not_executed(stage: &str, place: Place) -> NotExecuted {
     NotExecuted { stage: stage.into(), place }
 }
+
+#[cfg(test)]
+mod tests;

@@ -71,10 +71,10 @@ impl<'a> Lexer<'a> {
         let place = self.place_of(self.at, run.len());
         let found = format!("`{}`", advice::cut(run));
         let error = ParseError::new(self.text, place, found, "a number or a duration");
-        if run.starts_with('.') {
+        if let Some(name) = run.strip_prefix('.') {
             return error.advise(format!(
                 "a name that begins with a digit stands in quotes: `.\"{}\"`",
-                advice::cut(&run[1..])
+                advice::cut(name)
             ));
         }
         error.advise(

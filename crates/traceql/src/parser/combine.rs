@@ -166,7 +166,7 @@ impl Parser<'_> {
                 else {
                     unreachable!("the slice has matched")
                 };
-                Ok(spanset)
+                Ok(SpansetExpr { place, ..spanset })
             }
             _ => Ok(SpansetExpr { kind: SpansetKind::Pipeline(pipeline), place }),
         }

@@ -120,10 +120,11 @@ impl Parser<'_> {
             return self.leaf(FieldKind::Literal(number), start);
         }
         if self.eat("(") {
-            let inner = self.field(0)?;
+            let mut inner = self.field(0)?;
             if !self.eat(")") {
                 return Err(self.unexpected_behind_field("`)`"));
             }
+            inner.tree.place = self.place_from(start);
             return Ok(inner);
         }
         if self.eat("!") {

@@ -163,11 +163,18 @@ impl Parser<'_> {
     }
 
     fn brackets(&mut self) -> Result<Tall<Piece>, Box<ParseError>> {
+        let start = self.place();
         self.skip();
         let mut inner = self.pipeline()?;
         self.expect(")", "`|`, an operator or `)`")?;
-        if let Piece::Spansets { bracketed, .. } = &mut inner.tree {
-            *bracketed = true;
+        let place = self.place_from(start);
+        match &mut inner.tree {
+            Piece::Spansets { pipeline, bracketed } => {
+                *bracketed = true;
+                pipeline.place = place;
+            }
+            Piece::Scalar(scalar) => scalar.place = place,
+            Piece::Metrics(metrics) => metrics.place = place,
         }
         Ok(inner)
     }

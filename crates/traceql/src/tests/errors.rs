@@ -653,8 +653,8 @@ fn metrics_that_do_not_fit() {
             invalid query at line 1, col 1: nothing can follow `compare()`
 
             ({ } | compare({ .a })) + ({ } | rate())
-             ^^^^^^^^^^^^^^^^^^^^^
-            invalid query at line 1, col 2: `compare()` cannot be an operand
+            ^^^^^^^^^^^^^^^^^^^^^^^
+            invalid query at line 1, col 1: `compare()` cannot be an operand
 
             { } | compare({ .a }, 0)
                   ^^^^^^^^^^^^^^^^^^
