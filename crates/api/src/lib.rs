@@ -41,6 +41,7 @@ mod trace_by_id;
 pub use metrics::Metrics;
 pub use questions::QueryOptions;
 pub use router::router;
+pub use search::question::check_search;
 pub use serve::serve;
 pub use state::{ApiState, BuildInfo, Options, Readiness};
 pub use tenancy::Tenancy;

@@ -9,7 +9,7 @@ use suyuan_traceql::{Position, TEXT_BYTES_MAX, parse};
 
 use crate::error::ApiError;
 use crate::legacy_tags;
-use crate::parameters::Parameters;
+use crate::parameters::{Parameters, QueryPairs};
 use crate::time_range::{duration, time_range};
 
 /// As Tempo's `default_result_limit` and `max_result_limit`.
@@ -18,6 +18,18 @@ const LIMIT_MAX: u32 = 262_144;
 /// Spans of each trace.
 const SPANS: u32 = 3;
 const SPANS_MAX: u32 = 100;
+
+/// Whether a query string, what stands behind the `?`, is a search that can be asked, and why not.
+///
+/// # Errors
+/// What a client would be told.
+pub fn check_search(query_string: &str) -> Result<(), String> {
+    let uri = http::Uri::try_from(format!("/api/search?{query_string}"));
+    let uri = uri.map_err(|error| error.to_string())?;
+    let checked = Parameters::new(QueryPairs::try_from_uri(&uri))
+        .and_then(|parameters| question(&parameters, Explain::No, 0));
+    checked.map(drop).map_err(|error| error.to_string())
+}
 
 /// Reads the parameters of a search.
 pub(crate) fn question(

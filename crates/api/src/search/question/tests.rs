@@ -5,6 +5,28 @@ use suyuan_traceql::print;
 
 use super::*;
 
+proptest::proptest! {
+    /// Whatever is sent is answered, and what is refused is said on few lines.
+    #[test]
+    fn any_query_string_is_taken_or_refused(
+        names in proptest::collection::vec(
+            "q|tags|start|end|since|limit|spss|minDuration|maxDuration|[a-z]", 0..5,
+        ),
+        value in "[0-9.:TZ+smhdµ%\\\\\"{}=&|a-z -]{0,40}",
+        other in ".{0,20}",
+    ) {
+        let mut query_string = String::new();
+        for (n, name) in names.iter().enumerate() {
+            let value = if n % 2 == 0 { &value } else { &other };
+            let escaped: String = value.bytes().map(|byte| format!("%{byte:02x}")).collect();
+            query_string += &format!("{name}={escaped}&");
+        }
+        if let Err(refused) = check_search(&query_string) {
+            assert!(refused.lines().count() <= 3, "{refused}");
+        }
+    }
+}
+
 const NOW: i64 = 1_000_000 * 1_000_000_000;
 
 fn asked(query: &str) -> Result<SearchRequest, ApiError> {
