@@ -7,13 +7,17 @@ mod fixtures;
 mod long_values;
 mod random;
 
+use arrow_array::Array;
 use suyuan_model::{
-    AttributeOwner, Chunk, EventHead, LinkHead, SpanHead, TableBuilder, UnixNanosRange, ValueRef,
+    AttributeOwner, Chunk, Columns, EventHead, Field, LinkHead, SpanHead, TableBuilder,
+    UnixNanosRange, ValueRef,
 };
-
+use suyuan_objects::ReadMeter;
 use suyuan_objects::faulty::MemoryObjects;
 
 use super::*;
+use crate::chunk_file::SpilledChunk;
+use crate::chunk_keys::ChunkKeys;
 use crate::window::{ChunkPlace, Window};
 
 fn options(folder: &Path) -> Options {
@@ -153,6 +157,37 @@ fn a_damaged_scratch_file_is_an_error_not_a_wrong_answer() {
         std::fs::write(&path, &bytes[..len]).expect("writable");
         assert!(chunk_file::read(&path).is_err(), "cut to {len} of {} bytes", bytes.len());
     }
+}
+
+#[test]
+fn a_column_of_a_damaged_scratch_file_is_an_error_or_as_it_was() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("x.chunk");
+    let original = chunk("ab");
+    let directory = chunk_file::write(&path, &original).expect("writable");
+    let spilled = Arc::new(SpilledChunk::new(path.clone(), directory, ChunkKeys::of(&original)));
+    let mut columns = Columns::default().with(Field::SpanId).with(Field::Name);
+    columns.add_span_key(&Arc::from("place"));
+    let meter = ReadMeter::default();
+    let read = || {
+        let file = spilled.open()?;
+        let _ = (file.resources(&meter)?, file.scopes(&meter)?);
+        file.read(&columns, &meter)
+    };
+    let whole = read().expect("readable");
+    assert_eq!((whole.span_id.len(), whole.trace_id.len()), (2, 0));
+    assert_eq!(whole.attributes.columns.len(), 1);
+    assert!(meter.bytes() > 0 && meter.requests() == 5);
+    let bytes = std::fs::read(&path).expect("readable");
+    let mut n_errors = 0;
+    for len in 0..bytes.len() {
+        std::fs::write(&path, &bytes[..len]).expect("writable");
+        match read() {
+            Ok(chunk) => assert_eq!(format!("{chunk:?}"), format!("{whole:?}")),
+            Err(_) => n_errors += 1,
+        }
+    }
+    assert!(n_errors > bytes.len() / 2, "{n_errors}");
 }
 
 #[test]
