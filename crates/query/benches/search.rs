@@ -1,5 +1,5 @@
 //! What searches cost over live data and over one block of it:
-//! `cargo bench -p suyuan-query --bench search FOLDER [NAME…]`, where the folder holds OTLP requests
+//! `cargo bench -p suyuan-query --bench search FOLDER [blocks] [NAME…]`, where the folder holds OTLP requests
 //! in protobuf, of the shop for the questions to find something. Shown for each question: the
 //! median with one thread and with two, what was found, and what was read.
 
@@ -22,6 +22,7 @@ use suyuan_wire::record::{Format, Limits};
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const CHUNK_ROWS: u32 = 16_384;
+/// Unless `RUNS` says how many.
 const RUNS: usize = 15;
 
 /// Name, query, traces wanted.
@@ -67,6 +68,7 @@ impl LogControl for MadeUpLog {
 fn main() {
     let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
     let Some(folder) = arguments.next() else { return println!("name a folder with requests") };
+    // `blocks`: live data is not asked.
     let names: Vec<String> = arguments.collect();
     let scratch = tempfile::tempdir().expect("a folder");
     let disk = LocalDisk::create(scratch.path().join("objects")).expect("a folder");
@@ -77,7 +79,9 @@ fn main() {
     store.start(log).expect("starts");
     publish(&store, Path::new(&folder));
     println!("live: {} spans", store.n_rows());
-    measure(&store, &names);
+    if !names.iter().any(|name| name == "blocks") {
+        measure(&store, &names);
+    }
     let report = store.flush().expect("a block");
     println!("one block, {:.1} MB", report.bytes as f64 / 1e6);
     measure(&store, &names);
@@ -122,7 +126,8 @@ fn now_unix_nanos() -> u64 {
 fn measure(store: &Store, names: &[String]) {
     let user = std::env::var("NEEDLE_USER").unwrap_or_else(|_| "48526".to_owned());
     for (name, query, limit) in QUESTIONS {
-        if !names.is_empty() && !names.iter().any(|wanted| wanted == name) {
+        let mut wanted = names.iter().filter(|wanted| *wanted != "blocks").peekable();
+        if wanted.peek().is_some() && !wanted.any(|wanted| wanted == name) {
             continue;
         }
         let query = suyuan_traceql::parse(&query.replace("USER", &user)).expect("a query");
@@ -153,9 +158,10 @@ fn measure(store: &Store, names: &[String]) {
 }
 
 fn median(store: &Store, request: &SearchRequest, threads: usize) -> (f64, SearchAnswer) {
-    let mut times = Vec::with_capacity(RUNS);
+    let n_runs = std::env::var("RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(RUNS);
+    let mut times = Vec::with_capacity(n_runs);
     let mut last = SearchAnswer::default();
-    for _ in 0..=RUNS {
+    for _ in 0..=n_runs {
         let budget = Budget {
             deadline: Instant::now() + Duration::from_secs(60),
             memory_bytes: 256 << 20,
@@ -170,5 +176,5 @@ fn median(store: &Store, request: &SearchRequest, threads: usize) -> (f64, Searc
     // The first finds caches cold.
     times.remove(0);
     times.sort_by(f64::total_cmp);
-    (times[RUNS / 2], last)
+    (times[n_runs / 2], last)
 }

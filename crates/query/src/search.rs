@@ -27,6 +27,7 @@ use suyuan_objects::ReadMeter;
 use suyuan_store::{Skipped, Snapshot, Store, TraceRef, UnitName};
 use suyuan_traceql::ast::{Attribute, FieldExpr};
 
+use self::candidates::candidates;
 use self::question::{Progress, Question, on_threads};
 use self::shown::Shown;
 use self::standing::{Standing, add_skipped};
@@ -306,7 +307,7 @@ fn best_candidates(
     let progress = Progress::new();
     let n_threads = question.budget.threads.clamp(1, question.units.len().max(1));
     let partials =
-        on_threads(n_threads, || candidates::candidates(question, &progress, n_candidates))?;
+        on_threads(n_threads, |help| candidates(question, &progress, n_candidates, help))?;
     let mut top = TopTraces::new(n_candidates);
     let mut round = Accounting::default();
     let mut reports = Vec::new();

@@ -14,7 +14,7 @@ use std::time::Instant;
 use suyuan_objects::ReadMeter;
 use suyuan_store::{FindError, OpenUnit, Skipped, TraceRef, Unit};
 
-use super::question::{Progress, Question};
+use super::question::{Help, Progress, Question};
 use super::ranges;
 use super::standing::{Standing, add_skipped};
 use super::top::{Candidate, Rank, TopTraces};
@@ -40,6 +40,7 @@ pub(super) fn candidates(
     question: &Question<'_>,
     progress: &Progress,
     limit: usize,
+    help: &mut Help<'_>,
 ) -> Result<Partial, QueryError> {
     let mut finder = Finder {
         question,
@@ -52,7 +53,7 @@ pub(super) fn candidates(
         rows_found: 0,
         reports: Vec::new(),
     };
-    let result = finder.run();
+    let result = finder.run(help);
     if result.is_err() {
         progress.end();
     }
@@ -76,12 +77,13 @@ struct Finder<'a> {
 }
 
 impl Finder<'_> {
-    fn run(&mut self) -> Result<(), QueryError> {
+    fn run(&mut self, help: &mut Help<'_>) -> Result<(), QueryError> {
         let question = self.question;
         loop {
             let place = self.progress.next_unit();
             let Some(unit) = question.units.get(place) else { return Ok(()) };
             question.check()?;
+            help.call_if_late();
             if self.progress.is_ended() {
                 return Ok(());
             }

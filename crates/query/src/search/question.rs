@@ -3,10 +3,11 @@
 //! In: a request, compiled, and the units of a snapshot. Out: the next unit, whether time is left,
 //! and from which start on a trace still has a place in the answer.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use suyuan_store::{Snapshot, SplitSet, TraceKey, TraceRef, Unit};
 
@@ -114,22 +115,55 @@ impl Progress {
     }
 }
 
-/// Runs the same work on some threads, the caller's among them, and gathers what they made. A panic
-/// on one of them is an error.
+/// A question that takes longer than this gets more threads: to start one costs a part of that, and
+/// most questions are answered by then.
+const ALONE_MAX: Duration = Duration::from_micros(500);
+
+/// Calls for the other threads of [`on_threads`], once.
+pub(super) struct Help<'a> {
+    started_at: Instant,
+    call: Option<&'a dyn Fn()>,
+}
+
+impl Help<'_> {
+    /// To be asked between pieces of work.
+    pub(super) fn call_if_late(&mut self) {
+        if self.call.is_some() && self.started_at.elapsed() >= ALONE_MAX {
+            self.call();
+        }
+    }
+
+    pub(super) fn call(&mut self) {
+        if let Some(call) = self.call.take() {
+            call();
+        }
+    }
+}
+
+/// Does the same work on several threads, the caller's among them, and gathers what they made: the
+/// caller's thread begins and calls for the others when it pays. A panic on one of those is an
+/// error.
 pub(super) fn on_threads<T: Send>(
     n_threads: usize,
-    work: impl Fn() -> Result<T, QueryError> + Sync,
+    work: impl Fn(&mut Help<'_>) -> Result<T, QueryError> + Sync,
 ) -> Result<Vec<T>, QueryError> {
+    let mut alone = Help { started_at: Instant::now(), call: None };
     if n_threads <= 1 {
-        return Ok(vec![work()?]);
+        return Ok(vec![work(&mut alone)?]);
     }
     std::thread::scope(|scope| {
-        let spawn =
-            || std::thread::Builder::new().name("query".to_owned()).spawn_scoped(scope, &work);
-        // Where the system gives no thread, the caller's does the work alone.
-        let threads: Vec<_> = (1..n_threads).map_while(|_| spawn().ok()).collect();
-        let mut results = vec![work()];
-        for thread in threads {
+        let others = RefCell::new(Vec::new());
+        let work_along = || work(&mut Help { started_at: Instant::now(), call: None });
+        let call = || {
+            for _ in 1..n_threads {
+                let thread = std::thread::Builder::new().name("query".to_owned());
+                // Where the system gives no thread, those that are there do the work.
+                others.borrow_mut().extend(thread.spawn_scoped(scope, work_along).ok());
+            }
+        };
+        let mut help = Help { started_at: Instant::now(), call: Some(&call) };
+        let mut results = vec![work(&mut help)];
+        for thread in others.take() {
             results.push(thread.join().unwrap_or(Err(QueryError::Panicked)));
         }
         results.into_iter().collect()

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use suyuan_block::traces::TraceSummary;
-use suyuan_model::{Columns, Field};
+use suyuan_model::{Batch, Columns, Field};
 use suyuan_objects::ReadMeter;
 use suyuan_store::{
     Assembled, AssembledPiece, Skipped, SpanStructure, TraceKey, TraceRef, UnitName,
@@ -19,8 +19,9 @@ use super::question::Question;
 use super::{FoundTrace, QueryError, STATUS_ERROR, ServiceStats};
 use crate::filter::{Condition, RowSet, SourceState, TraceContext, TraceFacts, TraceNeeds};
 
-/// Traces that are put together at once, so that a cancelled question ends soon.
-const TRACES_AT_ONCE: usize = 256;
+/// Traces are looked at together, since they share chunks: so many, or so many of their rows.
+const GROUP_TRACES: usize = 1_024;
+const GROUP_ROWS: usize = 65_536;
 
 /// Puts traces together and looks at them. One for each thread.
 pub(crate) struct Standing<'a> {
@@ -29,19 +30,36 @@ pub(crate) struct Standing<'a> {
     sources: HashMap<UnitName, SourceState>,
     /// That the filter reads.
     columns: Columns,
-    /// Zeros: a batch's rows that are looked at are of one trace.
+}
+
+/// Traces that were put together and not looked at yet.
+#[derive(Default)]
+struct Group {
+    traces: Vec<Assembled>,
+    n_rows: usize,
+}
+
+/// Rows of a group's traces in one batch.
+struct OfBatch<'g> {
+    unit: UnitName,
+    batch: &'g Batch,
+    /// First all that stand, then those that fulfil the filter.
+    rows: RowSet,
+    /// For each row of the batch a place in the group, if a condition needs it.
     trace_of_row: Vec<u32>,
+    /// For each row of the batch, if it is needed.
+    structure: Option<Vec<SpanStructure>>,
 }
 
 /// What of a trace stands.
-struct Whole<'m> {
+struct Whole<'g> {
     trace: TraceRef,
-    pieces: &'m [AssembledPiece],
-    summary: TraceSummary<'m>,
-    /// For each piece, for each row of its batch; of rows that are not the trace's, anything.
-    structures: Option<Vec<Vec<SpanStructure>>>,
+    pieces: &'g [AssembledPiece],
+    summary: TraceSummary<'g>,
     /// For each piece.
-    matched: Vec<RowSet>,
+    batches: Vec<&'g OfBatch<'g>>,
+    /// Of each piece the rows that fulfil the filter.
+    matched: Vec<Vec<u32>>,
 }
 
 /// Called with a trace, what is known of it, its pieces, and the rows of each that fulfil the filter.
@@ -55,7 +73,7 @@ impl<'a> Standing<'a> {
         if needs >= TraceNeeds::Parents {
             columns.add(Field::ParentSpanId);
         }
-        Self { question, sources: HashMap::new(), columns, trace_of_row: Vec::new() }
+        Self { question, sources: HashMap::new(), columns }
     }
 
     /// Whether each trace has a span that stands and fulfils the filter. Of traces that cannot be
@@ -105,7 +123,12 @@ impl<'a> Standing<'a> {
         let columns = self.columns.clone().union(columns);
         self.for_each(traces, &columns, meter, skipped, &mut |whole| {
             if whole.n_matched() > 0 {
-                visit(&whole.trace, &whole.summary, whole.pieces, &whole.matched);
+                let of_batch = |(piece, rows): (&AssembledPiece, &Vec<u32>)| {
+                    RowSet::of(piece.batch.n_rows, rows.iter().copied())
+                };
+                let matched: Vec<RowSet> =
+                    whole.pieces.iter().zip(&whole.matched).map(of_batch).collect();
+                visit(&whole.trace, &whole.summary, whole.pieces, &matched);
             }
         })
     }
@@ -119,91 +142,141 @@ impl<'a> Standing<'a> {
         visit: &mut dyn FnMut(&Whole<'_>),
     ) -> Result<(), QueryError> {
         let question = self.question;
-        for group in traces.chunks(TRACES_AT_ONCE) {
-            question.check()?;
-            let mut look = |assembled: Assembled| {
-                self.look_at(&assembled, visit);
-                ControlFlow::Continue(())
-            };
-            let broken =
-                question.snapshot.assemble(question.split, group, columns, meter, &mut look)?;
-            broken.into_iter().for_each(|one| add_skipped(skipped, one));
+        if traces.is_empty() {
+            return Ok(());
         }
+        let mut group = Group::default();
+        let mut result = question.check();
+        let mut gather = |assembled: Assembled| {
+            group.n_rows += assembled.pieces.iter().map(|piece| piece.rows.len()).sum::<usize>();
+            group.traces.push(assembled);
+            if group.traces.len() >= GROUP_TRACES || group.n_rows >= GROUP_ROWS {
+                self.look_at(&std::mem::take(&mut group).traces, visit);
+                result = question.check();
+            }
+            if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        };
+        let broken =
+            question.snapshot.assemble(question.split, traces, columns, meter, &mut gather)?;
+        broken.into_iter().for_each(|one| add_skipped(skipped, one));
+        result?;
+        self.look_at(&group.traces, visit);
         Ok(())
     }
 
-    fn look_at(&mut self, assembled: &Assembled, visit: &mut dyn FnMut(&Whole<'_>)) {
-        let pieces = &assembled.pieces;
-        if pieces.is_empty() {
-            return;
-        }
-        let summary = assembled.summary();
+    /// Looks at each batch once for all traces of a group.
+    fn look_at(&mut self, traces: &[Assembled], visit: &mut dyn FnMut(&Whole<'_>)) {
         let question = self.question;
+        let summaries: Vec<TraceSummary<'_>> = traces.iter().map(Assembled::summary).collect();
+        let facts: Vec<TraceFacts<'_>> = summaries.iter().map(facts_of).collect();
         let needs = question.filter.needs().max(question.shown.needs());
-        let structures = (needs == TraceNeeds::Structure).then(|| structures(assembled));
-        let duration_nanos = summary.end_unix_nanos.wrapping_sub(summary.start_unix_nanos);
-        let facts = [TraceFacts {
-            root_name: summary.root.map(|root| root.name),
-            root_service: summary.root.and_then(|root| root.service),
-            duration_nanos,
-        }];
-        let mut matched = Vec::with_capacity(pieces.len());
-        for (number, piece) in pieces.iter().enumerate() {
-            let n_rows = piece.batch.n_rows as usize;
-            if self.trace_of_row.len() < n_rows {
-                self.trace_of_row.resize(n_rows, 0);
+        let (mut batches, places) = batches_of(traces, needs);
+        for of_batch in &mut batches {
+            let source = self.sources.entry(of_batch.unit).or_default();
+            of_batch.keep_fulfilling(question.filter.conditions(), &facts, source);
+        }
+        for ((assembled, summary), places) in traces.iter().zip(summaries).zip(&places) {
+            let batches: Vec<&OfBatch<'_>> = places.iter().map(|place| &batches[*place]).collect();
+            let matched = assembled.pieces.iter().zip(&batches).map(|(piece, of_batch)| {
+                piece.rows.iter().copied().filter(|row| of_batch.rows.contains(*row)).collect()
+            });
+            let matched = matched.collect();
+            let pieces = &assembled.pieces;
+            visit(&Whole { trace: assembled.trace, pieces, summary, batches, matched });
+        }
+    }
+}
+
+fn facts_of<'s>(summary: &TraceSummary<'s>) -> TraceFacts<'s> {
+    TraceFacts {
+        root_name: summary.root.map(|root| root.name),
+        root_service: summary.root.and_then(|root| root.service),
+        duration_nanos: summary.end_unix_nanos.wrapping_sub(summary.start_unix_nanos),
+    }
+}
+
+/// The batches of a group, and for each of its traces, for each piece, which batch it is.
+fn batches_of(traces: &[Assembled], needs: TraceNeeds) -> (Vec<OfBatch<'_>>, Vec<Vec<usize>>) {
+    let mut batches: Vec<OfBatch<'_>> = Vec::new();
+    let mut known: HashMap<*const Batch, usize> = HashMap::new();
+    let mut places = Vec::with_capacity(traces.len());
+    for (assembled, number) in traces.iter().zip(0..) {
+        let structure = (needs == TraceNeeds::Structure).then(|| assembled.structure());
+        let mut of_trace = Vec::with_capacity(assembled.pieces.len());
+        for (place, piece) in assembled.pieces.iter().enumerate() {
+            let next = batches.len();
+            let at = *known.entry(Arc::as_ptr(&piece.batch)).or_insert(next);
+            if at == next {
+                batches.push(OfBatch::new(piece, needs));
             }
-            let context = TraceContext {
-                trace_of_row: &self.trace_of_row[..n_rows],
-                facts: &facts,
-                structure: structures.as_ref().map(|structures| &structures[number][..]),
-            };
-            let source = self.sources.entry(piece.unit).or_default();
-            matched.push(fulfilling(question.filter.conditions(), piece, source, &context));
+            let of_piece = structure.as_ref().map(|structure| &structure[place][..]);
+            batches[at].add(piece, number, of_piece);
+            of_trace.push(at);
         }
-        visit(&Whole { trace: assembled.trace, pieces, summary, structures, matched });
+        places.push(of_trace);
     }
+    (batches, places)
 }
 
-/// Where each row stands in the tree of the trace, for each piece, for each row of its batch.
-fn structures(assembled: &Assembled) -> Vec<Vec<SpanStructure>> {
-    let of_rows = assembled.structure().into_iter();
-    let pieces = assembled.pieces.iter().zip(of_rows).map(|(piece, of_rows)| {
-        let mut structures = vec![SpanStructure::default(); piece.batch.n_rows as usize];
-        for (row, structure) in piece.rows.iter().zip(of_rows) {
-            structures[*row as usize] = structure;
+impl<'g> OfBatch<'g> {
+    fn new(piece: &'g AssembledPiece, needs: TraceNeeds) -> Self {
+        let n_rows = piece.batch.n_rows as usize;
+        let is_needed = needs != TraceNeeds::Nothing;
+        Self {
+            unit: piece.unit,
+            batch: &piece.batch,
+            rows: RowSet::none(piece.batch.n_rows),
+            trace_of_row: if is_needed { vec![0; n_rows] } else { Vec::new() },
+            structure: (needs == TraceNeeds::Structure)
+                .then(|| vec![SpanStructure::default(); n_rows]),
         }
-        structures
-    });
-    pieces.collect()
-}
-
-fn fulfilling(
-    conditions: &[Condition],
-    piece: &AssembledPiece,
-    source: &mut SourceState,
-    context: &TraceContext<'_>,
-) -> RowSet {
-    let mut rows = RowSet::of(piece.batch.n_rows, piece.rows.iter().copied());
-    for condition in conditions {
-        if rows.is_empty() {
-            break;
-        }
-        rows = condition.evaluate(&rows, &piece.batch, source, Some(context)).yes;
     }
-    rows
+
+    fn add(&mut self, piece: &AssembledPiece, trace: u32, structure: Option<&[SpanStructure]>) {
+        for row in &piece.rows {
+            self.rows.insert(*row);
+            if let Some(of_row) = self.trace_of_row.get_mut(*row as usize) {
+                *of_row = trace;
+            }
+        }
+        if let (Some(all), Some(structure)) = (&mut self.structure, structure) {
+            for (row, of_row) in piece.rows.iter().zip(structure) {
+                all[*row as usize] = *of_row;
+            }
+        }
+    }
+
+    fn keep_fulfilling(
+        &mut self,
+        conditions: &[Condition],
+        facts: &[TraceFacts<'_>],
+        source: &mut SourceState,
+    ) {
+        let context = TraceContext {
+            trace_of_row: &self.trace_of_row,
+            facts,
+            structure: self.structure.as_deref(),
+        };
+        for condition in conditions {
+            if self.rows.is_empty() {
+                return;
+            }
+            let context = (condition.needs() != TraceNeeds::Nothing).then_some(&context);
+            self.rows = condition.evaluate(&self.rows, self.batch, source, context).yes;
+        }
+    }
 }
 
 impl Whole<'_> {
     fn n_matched(&self) -> u64 {
-        self.matched.iter().map(|rows| u64::from(rows.count())).sum()
+        self.matched.iter().map(|rows| rows.len() as u64).sum()
     }
 
     fn found(&self, question: &Question<'_>) -> FoundTrace {
         let mut order: Vec<_> = Vec::new();
         for (number, (piece, rows)) in self.pieces.iter().zip(&self.matched).enumerate() {
             let chunk = &piece.batch.chunk;
-            order.extend(rows.iter().map(|row| {
+            order.extend(rows.iter().map(|&row| {
                 let at = row as usize;
                 let start = chunk.start_unix_nanos.value(at);
                 ((start, chunk.span_id.value(at), chunk.kind.value(at)), number, row)
@@ -212,7 +285,8 @@ impl Whole<'_> {
         order.sort_unstable();
         order.truncate(question.request.spans_per_set);
         let spans = order.into_iter().map(|(_, number, row)| {
-            let structure = self.structures.as_ref().map(|of| &of[number][row as usize]);
+            let structures = self.batches[number].structure.as_ref();
+            let structure = structures.map(|structures| &structures[row as usize]);
             question.shown.span(&self.pieces[number].batch, row, structure)
         });
         FoundTrace {

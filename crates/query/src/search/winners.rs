@@ -41,11 +41,12 @@ pub(super) fn found(
     let units = by_unit(winners);
     let next = AtomicUsize::new(0);
     let n_threads = (n_winners / TRACES_PER_THREAD_MIN).clamp(1, question.budget.threads.max(1));
-    let parts = on_threads(n_threads.min(units.len()), || {
+    let parts = on_threads(n_threads.min(units.len()), |help| {
         let meter = ReadMeter::default();
         let (mut found, mut skipped) = (Vec::new(), Vec::new());
         while let Some(of_unit) = units.get(next.fetch_add(1, Relaxed)) {
             question.check()?;
+            help.call_if_late();
             match found_in_unit(question, of_unit, &meter) {
                 Ok(traces) => found.extend(traces),
                 Err(FindError::Block(error)) => add_skipped(&mut skipped, error.into()),
