@@ -258,10 +258,7 @@ impl<'a> Assembler<'a> {
         let places: Vec<(usize, u32)> = (pieces.iter().enumerate())
             .flat_map(|(number, piece)| piece.rows.iter().map(move |row| (number, *row)))
             .collect();
-        let kept = match by_start(&pieces, &places) {
-            Some(kept) => kept,
-            None => self.standing(&read, &pieces, &places)?,
-        };
+        let kept = self.standing(&read, &pieces, &places)?;
         let line = match trace.place {
             Place::Split { trace } => self.split.trace(trace).map(|split| split.line().clone()),
             _ => None,
@@ -280,30 +277,54 @@ impl<'a> Assembler<'a> {
         Ok(Assembled { trace, pieces, line })
     }
 
-    /// The numbers of the rows that stand, by start.
+    /// The numbers of the rows that stand, by start. Only of rows that start at once, which may be
+    /// copies of each other, more than the start is looked at.
     fn standing(
         &mut self,
         read: &[WantedPiece],
         pieces: &[AssembledPiece],
         places: &[(usize, u32)],
     ) -> Result<Vec<u32>, FindError> {
-        let spans: Vec<SpanOutline> = (places.iter())
-            .map(|(piece, row)| outline_of(&pieces[*piece].batch.chunk, *row))
-            .collect();
-        let mut has_rivals = false;
-        let kept = self.sorter.without_duplicates(&spans, |_| {
-            has_rivals = true;
-            0
-        });
-        if !has_rivals {
-            return Ok(kept.to_vec());
-        }
-        let content = self.contents.of(read, &mut self.skipped)?;
-        let hash = |number: u32| match content.get(number as usize) {
-            Some(Some((chunk, row))) => content_hash(chunk, *row),
-            _ => 0,
+        let chunk = |number: u32| {
+            let (piece, row) = places[number as usize];
+            (&*pieces[piece].batch.chunk, row)
         };
-        Ok(self.sorter.without_duplicates(&spans, hash).to_vec())
+        let start = |number: u32| {
+            let (chunk, row) = chunk(number);
+            chunk.start_unix_nanos.value(row as usize)
+        };
+        let numbers = 0..places.len() as u32;
+        let mut starts: Vec<(i64, u32)> = numbers.map(|number| (start(number), number)).collect();
+        starts.sort_unstable();
+        let mut kept = Vec::with_capacity(starts.len());
+        let mut content = None;
+        for at_once in starts.chunk_by(|one, next| one.0 == next.0) {
+            if let [only] = at_once {
+                kept.push(only.1);
+                continue;
+            }
+            let spans: Vec<SpanOutline> =
+                at_once.iter().map(|(_, number)| outline_of(chunk(*number))).collect();
+            let mut has_rivals = false;
+            let mut standing = self.sorter.without_duplicates(&spans, |_| {
+                has_rivals = true;
+                0
+            });
+            if has_rivals {
+                let content = match &content {
+                    Some(content) => content,
+                    None => content.insert(self.contents.of(read, &mut self.skipped)?),
+                };
+                standing = self.sorter.without_duplicates(&spans, |place| {
+                    match content.get(at_once[place as usize].1 as usize) {
+                        Some(Some((chunk, row))) => content_hash(chunk, *row),
+                        _ => 0,
+                    }
+                });
+            }
+            kept.extend(standing.iter().map(|place| at_once[*place as usize].1));
+        }
+        Ok(kept)
     }
 
     /// What is said of a trace whose rows lie in live data alone. `kept`: those that stand, by start.
@@ -339,20 +360,8 @@ impl<'a> Assembler<'a> {
     }
 }
 
-/// The numbers of all rows by start, if no two of them start at once: then none repeats another,
-/// and nothing more of them needs to be looked at.
-fn by_start(pieces: &[AssembledPiece], places: &[(usize, u32)]) -> Option<Vec<u32>> {
-    let start = |(piece, row): &(usize, u32)| {
-        pieces[*piece].batch.chunk.start_unix_nanos.value(*row as usize)
-    };
-    let mut starts: Vec<(i64, u32)> = places.iter().map(start).zip(0..).collect();
-    starts.sort_unstable();
-    let is_alone = starts.windows(2).all(|pair| pair[0].0 != pair[1].0);
-    is_alone.then(|| starts.into_iter().map(|(_, number)| number).collect())
-}
-
 /// What tells a row from its copies; its parent does not.
-fn outline_of(chunk: &Chunk, row: u32) -> SpanOutline {
+fn outline_of((chunk, row): (&Chunk, u32)) -> SpanOutline {
     let at = row as usize;
     SpanOutline {
         start_unix_nanos: chunk.start_unix_nanos.value(at),
