@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use suyuan_block::meta::TimeRange;
+use suyuan_ids::TraceId;
 use suyuan_model::{Chunk, Publication, Tenant, UnixNanosRange};
 use suyuan_objects::faulty::MemoryObjects;
 use suyuan_query::search::{Budget, Explain, FoundSpan, FoundTrace, SearchRequest, search};
@@ -187,6 +188,13 @@ impl TestStore {
     pub(crate) fn flush(&mut self) {
         self.finish_growing();
         self.store.flush().expect("becomes a block");
+    }
+
+    /// Erases a trace, as far as it has come. Live data ends here.
+    pub(crate) fn erase(&mut self, trace_id: u128) {
+        self.finish_growing();
+        let trace_id = TraceId::from_bytes(trace_id.to_be_bytes());
+        self.store.erase(&tenant(), Some(trace_id)).expect("erased");
     }
 
     pub(crate) fn compact(&mut self) {

@@ -35,7 +35,7 @@ const LARGE: Shape = Shape {
     n_resources: 12,
     n_starts: 900,
 };
-const N_LARGE: u64 = 4;
+const N_LARGE: u64 = 2;
 const N_QUESTIONS_LARGE: [u64; 4] = [40, 20, 20, 10];
 /// Failures with more spans are told without them.
 const N_SPANS_SHOWN: usize = 100;
@@ -92,7 +92,7 @@ fn check(shape: Shape, n_questions: [u64; 4], n_pairs: u64) {
     }
     let [pairs, found, refused] =
         [&counts.pairs, &counts.found, &counts.refused].map(|count| count.load(Relaxed));
-    println!("{pairs} pairs, {found} of them with an answer, {refused} filters refused");
+    eprintln!("{pairs} pairs, {found} of them with an answer, {refused} filters refused");
     assert!(found * 4 > pairs, "a test in which hardly anything is found says little");
     assert!(refused < pairs / 4, "a test in which most filters are refused says little");
 }
@@ -117,6 +117,9 @@ fn run(
     let sample = Sample::new(&mut random, RandomSpans::new(&mut Random::new(seed), shape).sent);
     let sent = sample.sent();
     let traces = RefTraces::of(&sent);
+    if traces.is_empty() {
+        return Ok(());
+    }
     let mut store = sample.store();
     for (stage, n_questions) in Stage::ALL.into_iter().zip(n_questions) {
         store = stage.reach(store);

@@ -35,7 +35,7 @@ pub struct Subject<'a> {
 
 /// What an expression comes to.
 #[derive(Clone, Debug, PartialEq)]
-enum Found {
+enum Found<'a> {
     /// There is no such attribute.
     Nil,
     /// There is one, but nothing can be said of it: a map, bytes, a mixed list, a wrong type.
@@ -46,12 +46,12 @@ enum Found {
     Int(i64),
     Float(f64),
     Nanos(i64),
-    Text(String),
+    Text(&'a str),
     /// Hexadecimal: letter case and leading zeros do not count.
     Id(String),
     Status(i32),
     Kind(i32),
-    List(Vec<Found>),
+    List(Vec<Found<'a>>),
 }
 
 /// A span together with the one event and the one link that are looked at.
@@ -74,7 +74,7 @@ impl<'a> RefFilter<'a> {
 
     /// Whether a span is one that is asked for: for one of its events, and one of its links, the
     /// whole filter holds. Without events it is looked at once, with nothing said of an event.
-    pub fn holds(&self, subject: Subject<'_>) -> bool {
+    pub fn holds(&self, subject: Subject<'a>) -> bool {
         let span = subject.spans[subject.number];
         let events = one_at_a_time(&span.events, self.reads_events);
         let links = one_at_a_time(&span.links, self.reads_links);
@@ -130,8 +130,8 @@ fn is_of_link(attribute: &Attribute) -> bool {
     )
 }
 
-impl Look<'_> {
-    fn value(&self, expr: &FieldExpr) -> Found {
+impl<'a> Look<'a> {
+    fn value(&self, expr: &'a FieldExpr) -> Found<'a> {
         match &expr.kind {
             FieldKind::Literal(value) => literal(value),
             FieldKind::Attribute(attribute) => self.attribute(attribute),
@@ -149,7 +149,7 @@ impl Look<'_> {
         }
     }
 
-    fn binary(&self, op: FieldOp, left: &FieldExpr, right: &FieldExpr) -> Found {
+    fn binary(&self, op: FieldOp, left: &'a FieldExpr, right: &'a FieldExpr) -> Found<'a> {
         let (is_nil_left, is_nil_right) = (is_nil(left), is_nil(right));
         if is_nil_left || is_nil_right {
             let asked = if is_nil_left { right } else { left };
@@ -165,9 +165,8 @@ impl Look<'_> {
                 };
                 let regex = &self.regexes[text];
                 Found::Bool(each(op == FieldOp::NotRegex, &left_value, &|value| match value {
-                    Found::Text(text) | Found::Id(text) => {
-                        regex.is_match(text) == (op == FieldOp::Regex)
-                    }
+                    Found::Text(text) => regex.is_match(text) == (op == FieldOp::Regex),
+                    Found::Id(digits) => regex.is_match(digits) == (op == FieldOp::Regex),
                     _ => false,
                 }))
             }
@@ -187,7 +186,7 @@ impl Look<'_> {
     }
 
     /// `= nil`, `!= nil`. Of a span without events nothing of an event is there or missing.
-    fn is_there(&self, op: FieldOp, asked: &FieldExpr) -> bool {
+    fn is_there(&self, op: FieldOp, asked: &'a FieldExpr) -> bool {
         if let FieldKind::Attribute(attribute) = &asked.kind
             && (self.event.is_none() && is_of_event(attribute)
                 || self.link.is_none() && is_of_link(attribute))
@@ -202,7 +201,7 @@ impl Look<'_> {
         }
     }
 
-    fn attribute(&self, asked: &Attribute) -> Found {
+    fn attribute(&self, asked: &Attribute) -> Found<'a> {
         match asked {
             Attribute::Intrinsic(intrinsic) => self.intrinsic(*intrinsic),
             Attribute::Named { scope, name } => self.named(*scope, name),
@@ -210,9 +209,9 @@ impl Look<'_> {
         }
     }
 
-    fn named(&self, scope: AttributeScope, name: &str) -> Found {
+    fn named(&self, scope: AttributeScope, name: &str) -> Found<'a> {
         let span = self.span;
-        let of = |attributes: &RefAttributes| attribute(attributes, name).map(said);
+        let of = |attributes: &'a RefAttributes| attribute(attributes, name).map(said);
         let found = match scope {
             AttributeScope::Span => of(&span.attributes),
             AttributeScope::Resource => of(&span.resource).or_else(|| no_service(name)),
@@ -226,12 +225,12 @@ impl Look<'_> {
         found.unwrap_or(Found::Nil)
     }
 
-    fn intrinsic(&self, intrinsic: Intrinsic) -> Found {
+    fn intrinsic(&self, intrinsic: Intrinsic) -> Found<'a> {
         let span = self.span;
         let facts = self.subject.facts;
         let root = facts.root.map(|root| self.subject.spans[root]);
         let place = facts.places[self.subject.number];
-        let text = |text: &str| Found::Text(text.to_owned());
+        let text = |text: &'a str| Found::Text(text);
         match intrinsic {
             Intrinsic::TraceDuration => {
                 Found::Nanos(facts.end_unix_nanos.wrapping_sub(facts.start_unix_nanos))
@@ -273,8 +272,8 @@ impl Look<'_> {
 }
 
 /// A resource that names no service has the empty name.
-fn no_service(key: &str) -> Option<Found> {
-    (key == "service.name").then(|| Found::Text(String::new()))
+fn no_service<'a>(key: &str) -> Option<Found<'a>> {
+    (key == "service.name").then_some(Found::Text(""))
 }
 
 fn digits(bytes: &[u8]) -> String {
@@ -285,33 +284,33 @@ fn is_nil(expr: &FieldExpr) -> bool {
     matches!(expr.kind, FieldKind::Literal(Value::Nil))
 }
 
-fn is_true(value: &Found) -> bool {
+fn is_true(value: &Found<'_>) -> bool {
     *value == Found::Bool(true)
 }
 
-fn literal(value: &Value) -> Found {
+fn literal(value: &Value) -> Found<'_> {
     match value {
         Value::Nil => Found::Nil,
         Value::Bool(value) => Found::Bool(*value),
         Value::Int(value) => Found::Int(*value),
         Value::Float(value) => Found::Float(*value),
         Value::DurationNanos(value) => Found::Nanos(*value),
-        Value::String(value) => Found::Text(value.to_string()),
+        Value::String(value) => Found::Text(value),
         Value::Status(status) => Found::Status(*status as i32),
         Value::Kind(kind) => Found::Kind(*kind as i32),
     }
 }
 
 /// A value as sent. Lists are lists if their elements are of one type that can be compared.
-fn said(value: &RefValue) -> Found {
+fn said(value: &RefValue) -> Found<'_> {
     match value {
-        RefValue::Text(text) => Found::Text(text.clone()),
+        RefValue::Text(text) => Found::Text(text),
         RefValue::Bool(value) => Found::Bool(*value),
         RefValue::Int(value) => Found::Int(*value),
         RefValue::Double(value) => Found::Float(*value),
         RefValue::Array(values) => {
-            let values: Vec<Found> = values.iter().map(said).collect();
-            let is_simple = |v: &Found| !matches!(v, Found::Opaque | Found::List(_));
+            let values: Vec<Found<'_>> = values.iter().map(said).collect();
+            let is_simple = |v: &Found<'_>| !matches!(v, Found::Opaque | Found::List(_));
             let is_one_type = values
                 .windows(2)
                 .all(|pair| std::mem::discriminant(&pair[0]) == std::mem::discriminant(&pair[1]));
@@ -325,7 +324,7 @@ fn said(value: &RefValue) -> Found {
 }
 
 /// Of a list any element must do; where the question is what it is not, all must.
-fn each(all: bool, value: &Found, test: &dyn Fn(&Found) -> bool) -> bool {
+fn each(all: bool, value: &Found<'_>, test: &dyn Fn(&Found<'_>) -> bool) -> bool {
     match value {
         Found::List(values) if all => values.iter().all(test),
         Found::List(values) => values.iter().any(test),
@@ -333,7 +332,7 @@ fn each(all: bool, value: &Found, test: &dyn Fn(&Found) -> bool) -> bool {
     }
 }
 
-fn compare(op: FieldOp, left: &Found, right: &Found) -> bool {
+fn compare(op: FieldOp, left: &Found<'_>, right: &Found<'_>) -> bool {
     let all = op == FieldOp::NotEqual;
     match (left, right) {
         (Found::List(_), Found::List(_)) => false,
@@ -342,12 +341,13 @@ fn compare(op: FieldOp, left: &Found, right: &Found) -> bool {
     }
 }
 
-fn compare_one(op: FieldOp, left: &Found, right: &Found) -> bool {
+fn compare_one(op: FieldOp, left: &Found<'_>, right: &Found<'_>) -> bool {
     let is_equality = matches!(op, FieldOp::Equal | FieldOp::NotEqual);
     let order = match (left, right) {
         (Found::Text(left), Found::Text(right)) => Some(left.as_bytes().cmp(right.as_bytes())),
-        (Found::Id(left), Found::Text(right) | Found::Id(right))
-        | (Found::Text(left), Found::Id(right)) => Some(compare_ids(left, right)),
+        (Found::Id(left), Found::Id(right)) => Some(compare_ids(left, right)),
+        (Found::Id(left), Found::Text(right)) => Some(compare_ids(left, right)),
+        (Found::Text(left), Found::Id(right)) => Some(compare_ids(left, right)),
         (Found::Bool(left), Found::Bool(right)) if is_equality => Some(left.cmp(right)),
         (Found::Status(left), Found::Status(right)) if is_equality => Some(left.cmp(right)),
         (Found::Kind(left), Found::Kind(right)) if is_equality => Some(left.cmp(right)),
@@ -399,7 +399,7 @@ impl Number {
 }
 
 /// A duration is its nanoseconds.
-fn number(value: &Found) -> Option<Number> {
+fn number(value: &Found<'_>) -> Option<Number> {
     match value {
         Found::Int(value) | Found::Nanos(value) => Some(Number::Whole(*value)),
         Found::Float(value) => Some(Number::Float(*value)),
@@ -407,7 +407,7 @@ fn number(value: &Found) -> Option<Number> {
     }
 }
 
-fn calculate(op: FieldOp, left: &Found, right: &Found) -> Found {
+fn calculate<'a>(op: FieldOp, left: &Found<'_>, right: &Found<'_>) -> Found<'a> {
     if let (Found::Int(left), Found::Int(right)) = (left, right) {
         return calculate_whole(op, *left, *right).map_or(Found::Wrong, Found::Int);
     }

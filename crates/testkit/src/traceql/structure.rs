@@ -52,8 +52,8 @@ fn places(spans: &[&RefSpan]) -> Vec<Place> {
         places[*parent].n_children += 1;
     }
     let mut next = 1;
-    for root in 0..spans.len() {
-        if spans[root].parent_span_id.is_none() {
+    for (root, span) in spans.iter().enumerate() {
+        if span.parent_span_id.is_none() {
             number(root, -1, &parents, &mut next, &mut places);
         }
     }

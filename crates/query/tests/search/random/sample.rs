@@ -24,6 +24,8 @@ pub(super) struct Sample {
     pub(super) live_data: LiveData,
     /// Rows of another tenant in the first source, so many that its block has columns.
     pub(super) has_neighbour: bool,
+    /// After which source a trace was erased, as far as it had come.
+    pub(super) erased: Option<(usize, u128)>,
     /// The last chunk is still growing, and holds rows that nobody may see.
     pub(super) has_unseen_rows: bool,
 }
@@ -47,6 +49,8 @@ pub(super) struct Source {
 pub(super) enum End {
     /// Becomes a block.
     Flush,
+    /// Becomes a block, and all blocks fewer.
+    FlushAndCompact,
     /// Ends, and becomes a block sooner or later.
     Cut,
     /// Stays live; the next source comes into the same live data.
@@ -107,22 +111,35 @@ impl Sample {
         }
         let wait_most = HORIZON / (n_sources as u32);
         let sources = (0..n_sources).map(|_| Source {
-            end: random.pick(&[End::Flush, End::Flush, End::Cut, End::None]),
+            end: random.pick(&[End::Flush, End::Flush, End::FlushAndCompact, End::Cut, End::None]),
             n_chunks: 1 + random.below(3) as usize,
             wait: random.pick(&[Duration::ZERO, wait_most]),
         });
+        let sources: Vec<Source> = sources.collect();
+        let erased = random.one_in(6).then(|| {
+            let span = &spans[random.below(spans.len() as u64) as usize].span;
+            (random.below(n_sources as u64) as usize, span.trace_id)
+        });
         Self {
-            sources: sources.collect(),
+            sources,
             spans,
+            erased,
             live_data: random.pick(&[LiveData::InMemory, LiveData::InMemory, LiveData::InFiles]),
             has_neighbour: random.one_in(16),
             has_unseen_rows: random.one_in(4),
         }
     }
 
-    /// In the order in which they are sent.
+    /// What must be found, in the order in which it is sent.
     pub(super) fn sent(&self) -> Vec<RefSpan> {
-        (0..self.sources.len()).flat_map(|source| self.sent_by(source)).collect()
+        let is_erased = |source: usize, span: &RefSpan| {
+            self.erased.is_some_and(|(last, id)| source <= last && span.trace_id == id)
+        };
+        let mut sent = Vec::new();
+        for source in 0..self.sources.len() {
+            sent.extend(self.sent_by(source).into_iter().filter(|span| !is_erased(source, span)));
+        }
+        sent
     }
 
     fn sent_by(&self, source: usize) -> Vec<RefSpan> {
@@ -151,8 +168,17 @@ impl Sample {
             }
             match source.end {
                 End::Flush if !is_last => store.flush(),
+                End::FlushAndCompact if !is_last => {
+                    store.flush();
+                    store.compact();
+                }
                 End::Cut if !is_last => store.end_live(),
                 _ => {}
+            }
+            if let Some((last, id)) = self.erased
+                && last == number
+            {
+                store.erase(id);
             }
             store.wait(source.wait);
         }
@@ -164,9 +190,10 @@ impl Sample {
         let number = |placed: &Placed| placed.source.to_string();
         let sources: Vec<String> = self.spans.iter().map(number).collect();
         format!(
-            "{:?}, {:?}, neighbour {}, unseen rows {}, sources of the spans {}",
+            "{:?}, {:?}, erased {:x?}, neighbour {}, unseen rows {}, sources of the spans {}",
             self.sources,
             self.live_data,
+            self.erased,
             self.has_neighbour,
             self.has_unseen_rows,
             sources.join(" ")

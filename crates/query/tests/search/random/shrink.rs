@@ -36,9 +36,6 @@ fn one_step(failure: &Failure, n_tries: &mut usize, until: Instant) -> Option<Fa
 }
 
 fn fails(failure: &Failure) -> bool {
-    if failure.sample.spans.is_empty() {
-        return false;
-    }
     let store = failure.stage.reach_from(failure.sample.store(), Stage::AsSent);
     let sent = failure.sample.sent();
     answer_of(&store, &failure.question) != RefTraces::of(&sent).search(&failure.question)
@@ -160,6 +157,7 @@ fn simpler_plans(sample: &Sample) -> Vec<Sample> {
             samples.push(sample);
         }
     };
+    change(sample.erased.is_some(), &|sample| sample.erased = None);
     change(sample.has_neighbour, &|sample| sample.has_neighbour = false);
     change(sample.has_unseen_rows, &|sample| sample.has_unseen_rows = false);
     change(sample.live_data == LiveData::InFiles, &|sample| {
