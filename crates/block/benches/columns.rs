@@ -1,6 +1,7 @@
 //! What it costs to read columns of a million spans out of a block:
 //! `cargo bench -p suyuan-block --bench columns FOLDER`, where the folder holds OTLP requests in
-//! protobuf (`suyuan generate` writes some).
+//! protobuf (`suyuan generate` writes some). A second argument names one of the questions, which is
+//! then asked a hundred times as often, for a profiler.
 //!
 //! Milliseconds of CPU, one thread, the files warm on a local disk, the best of some rounds: whole
 //! slices, and the same in pages as a search with a limit reads them. Then what it costs to learn
@@ -45,7 +46,8 @@ impl Chunks for Source {
 }
 
 fn main() {
-    let Some(folder) = std::env::args().skip(1).find(|argument| !argument.starts_with("--")) else {
+    let mut arguments = std::env::args().skip(1).filter(|argument| !argument.starts_with("--"));
+    let (Some(folder), only) = (arguments.next(), arguments.next()) else {
         return println!("name a folder with OTLP requests");
     };
     let place = std::env::temp_dir().join(format!("suyuan-bench-columns-{}", std::process::id()));
@@ -60,6 +62,12 @@ fn main() {
         reader.meta().slices.len(),
         reader.meta().bytes() as f64 / reader.meta().n_spans() as f64
     );
+    if let Some(only) = only {
+        let mut questions = questions().into_iter().filter(|(name, _)| *name == only);
+        let (_, columns) = questions.next().expect("one of the questions");
+        (0..100 * ROUNDS).for_each(|_| scan(&reader, &columns, false));
+        return std::fs::remove_dir_all(&place).expect("our own folder");
+    }
     println!("{:<36} {:>10} {:>10} {:>10}", "", "slices, ms", "pages, ms", "MB");
     for (name, columns) in questions() {
         let whole = time(|| scan(&reader, &columns, false));

@@ -206,9 +206,9 @@ fn shared_rows(
         0 => rows,
         _ => rows.iter().map(|row| row.wrapping_sub(first)).collect(),
     };
-    match rows.iter().max() {
-        Some(row) if *row as usize >= n_rows => {
-            Err(UnstageError::NoSuchRow { column, row: *row, n_rows })
+    match rows.iter().fold(0, |greatest, row| greatest.max(*row)) {
+        row if row as usize >= n_rows && !rows.is_empty() => {
+            Err(UnstageError::NoSuchRow { column, row, n_rows })
         }
         _ => Ok(UInt32Array::new(rows, None)),
     }

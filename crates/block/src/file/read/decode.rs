@@ -11,7 +11,7 @@ use super::damage::{Damage, damaged};
 use super::page::{PageEncoding, PageHeader, Scratch};
 use super::present::Present;
 use super::runs;
-use super::values::{PageValues, ValuesBuilder};
+use super::values::{Expected, PageValues, ValuesBuilder};
 use super::{FileReader, Keep};
 use crate::column::Column;
 
@@ -39,7 +39,8 @@ impl FileReader {
         let n_values = header.n_values;
         let Scratch { inflater, codes, .. } = scratch;
         let bytes = header.open_dictionary(body, cover.chunk.codec, inflater)?;
-        let mut values = ValuesBuilder::new(self.footer.columns[cover.column].kind);
+        let expected = Expected { n_values, n_pages: 1 };
+        let mut values = ValuesBuilder::new(self.footer.columns[cover.column].kind, expected);
         let page = PageValues { encoding: PageEncoding::Plain, bytes, dictionary: None };
         values.append(page, std::slice::from_ref(&(0..n_values)), codes)?;
         let n_bytes = bytes.len() + n_values * size_of::<u32>();
@@ -70,7 +71,12 @@ impl FileReader {
         let Scratch { inflater, codes, asked, selected } = scratch;
         let mut selection = Selection { rows, n_before: 0 };
         let mut present = Present::default();
-        let mut values = ValuesBuilder::new(column.kind);
+        let n_rows: u32 = rows.iter().map(|range| range.end - range.start).sum();
+        let expected = Expected {
+            n_values: if column.is_optional { 0 } else { n_rows as usize },
+            n_pages: cover.runs.iter().map(|run| run.pages.len()).sum(),
+        };
+        let mut values = ValuesBuilder::new(column.kind, expected);
         let pages =
             cover.runs.iter().flat_map(|run| run.pages.clone().map(move |page| (run, page)));
         for (run, number) in pages {
@@ -94,7 +100,6 @@ impl FileReader {
             let page = PageValues { encoding: page.encoding, bytes: page.values, dictionary };
             values.append(page, ranges, codes)?;
         }
-        let n_rows = rows.iter().map(|range| range.end - range.start).sum();
         let rows = if column.is_optional { present.finish(n_rows) } else { None };
         Ok(Column { rows, values: values.finish()? })
     }

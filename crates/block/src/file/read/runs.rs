@@ -231,8 +231,9 @@ pub(super) fn unpack_codes(
     };
     let first = codes.len();
     unpack(bytes, *bit_width, ranges, codes)?;
-    match codes[first..].iter().max() {
-        Some(code) if *code as usize >= n_values => {
+    // `Iterator::max` compares one by one; this is done four at a time.
+    match codes[first..].iter().fold(0, |greatest, code| greatest.max(*code)) {
+        code if code as usize >= n_values && codes.len() > first => {
             damaged(format!("code {code} in a dictionary of {n_values} values"))
         }
         _ => Ok(()),
@@ -269,6 +270,62 @@ pub(super) fn unpack(
 }
 
 fn unpack_bits(bytes: &[u8], bit_width: u8, range: Range<usize>, numbers: &mut Vec<u32>) {
+    // Eight numbers end at a border of bytes.
+    let first_eight = range.start.next_multiple_of(8).min(range.end);
+    unpack_single(bytes, bit_width, range.start..first_eight, numbers);
+    let width = usize::from(bit_width);
+    let bytes_of_eights = bytes.get(first_eight / 8 * width..range.end / 8 * width);
+    let eights = match bytes_of_eights.unwrap_or_default() {
+        [] => 0,
+        eights => unpack_eights(eights, width, numbers),
+    };
+    unpack_single(bytes, bit_width, first_eight + eights * 8..range.end, numbers);
+}
+
+/// Unpacks whole eights of numbers of the usual widths and returns how many eights that were; of
+/// other widths it leaves all to do.
+fn unpack_eights(bytes: &[u8], bit_width: usize, numbers: &mut Vec<u32>) -> usize {
+    fn unpack<const WIDTH: usize>(bytes: &[u8], numbers: &mut Vec<u32>) -> usize {
+        let (eights, _) = bytes.as_chunks::<WIDTH>();
+        numbers.reserve(eights.len() * 8);
+        for eight in eights {
+            let mut padded = [0; 16];
+            padded[..WIDTH].copy_from_slice(eight);
+            let (low, high) = (padded.as_chunks::<8>().0[0], padded.as_chunks::<8>().0[1]);
+            let (low, high) = (u64::from_le_bytes(low), u64::from_le_bytes(high));
+            let number = |place: usize| {
+                let (bit, mask) = (place * WIDTH, (1 << WIDTH) - 1);
+                let bits = match bit {
+                    0 => low,
+                    1..64 => low >> bit | high << (64 - bit),
+                    _ => high >> (bit - 64),
+                };
+                (bits & mask) as u32
+            };
+            numbers.extend_from_slice(&std::array::from_fn::<u32, 8, _>(number));
+        }
+        eights.len()
+    }
+    match bit_width {
+        1 => unpack::<1>(bytes, numbers),
+        2 => unpack::<2>(bytes, numbers),
+        3 => unpack::<3>(bytes, numbers),
+        4 => unpack::<4>(bytes, numbers),
+        5 => unpack::<5>(bytes, numbers),
+        6 => unpack::<6>(bytes, numbers),
+        7 => unpack::<7>(bytes, numbers),
+        8 => unpack::<8>(bytes, numbers),
+        9 => unpack::<9>(bytes, numbers),
+        10 => unpack::<10>(bytes, numbers),
+        11 => unpack::<11>(bytes, numbers),
+        12 => unpack::<12>(bytes, numbers),
+        13 => unpack::<13>(bytes, numbers),
+        14 => unpack::<14>(bytes, numbers),
+        _ => 0,
+    }
+}
+
+fn unpack_single(bytes: &[u8], bit_width: u8, range: Range<usize>, numbers: &mut Vec<u32>) {
     let bit_width = usize::from(bit_width);
     let mask = (1_u64 << bit_width) - 1;
     let number = |place: usize, word: u64| ((word >> (place * bit_width % 8)) & mask) as u32;

@@ -24,7 +24,7 @@ use super::cache::{Cached, Key, Part};
 use super::damage::damaged;
 use super::page::PageHeader;
 use super::present::Present;
-use super::values::{PageValues, ValuesBuilder};
+use super::values::{Expected, PageValues, ValuesBuilder};
 use super::*;
 use crate::column::{Kind, Values};
 

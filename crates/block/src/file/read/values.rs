@@ -39,6 +39,7 @@ pub(super) enum ValuesBuilder {
 pub(super) struct Variable {
     ends: Vec<i32>,
     bytes: Vec<u8>,
+    expected: Expected,
 }
 
 /// Codes while there is no other page, bytes from then on.
@@ -66,7 +67,7 @@ trait Fixed: Copy {
 }
 
 macro_rules! fixed {
-    ($($value:ty, $from_bytes:expr);*) => {$(
+    ($($value:ty, $from_bytes:expr, $append_split:ident);*) => {$(
         impl Fixed for $value {
             const BYTES: usize = size_of::<$value>();
             #[inline]
@@ -79,38 +80,90 @@ macro_rules! fixed {
                 n_values: usize,
                 range: Range<usize>,
             ) {
-                let streams: [&[u8]; size_of::<$value>()] = std::array::from_fn(|place| {
+                let streams = std::array::from_fn(|place| {
                     &bytes[place * n_values..][range.start..][..range.len()]
                 });
-                values.extend((0..range.len()).map(|place| {
-                    $from_bytes(streams.map(|stream| stream[place]))
-                }));
+                $append_split(values, streams, $from_bytes);
             }
         }
     )*};
 }
 
 fixed!(
-    u64, u64::from_le_bytes;
-    i64, i64::from_le_bytes;
-    u32, u32::from_le_bytes;
-    i32, i32::from_le_bytes;
-    f64, f64::from_le_bytes;
-    [u8; ID_BYTES], |bytes: [u8; ID_BYTES]| bytes
+    u64, u64::from_le_bytes, append_split_words;
+    i64, i64::from_le_bytes, append_split_words;
+    f64, f64::from_le_bytes, append_split_words;
+    u32, u32::from_le_bytes, append_split_bytes;
+    i32, i32::from_le_bytes, append_split_bytes;
+    [u8; ID_BYTES], std::convert::identity, append_split_bytes
 );
 
+/// Byte by byte.
+fn append_split_bytes<T, const N: usize>(
+    values: &mut Vec<T>,
+    streams: [&[u8]; N],
+    from_bytes: fn([u8; N]) -> T,
+) {
+    let n_values = streams.iter().map(|stream| stream.len()).min().unwrap_or(0);
+    values.extend((0..n_values).map(|place| from_bytes(streams.map(|stream| stream[place]))));
+}
+
+/// Eight values at a time: eight bytes of each stream are the rows of a matrix whose columns are
+/// the values. A million durations take 1 ms instead of 4.
+fn append_split_words<T>(values: &mut Vec<T>, streams: [&[u8]; 8], from_bytes: fn([u8; 8]) -> T) {
+    let split = streams.map(|stream| stream.as_chunks::<8>());
+    for at in 0..split[0].0.len() {
+        let rows = split.map(|(chunks, _)| u64::from_le_bytes(chunks[at]));
+        values.extend(transposed(rows).map(|word| from_bytes(word.to_le_bytes())));
+    }
+    append_split_bytes(values, split.map(|(_, rest)| rest), from_bytes);
+}
+
+/// Turns rows of bytes into columns: blocks of four bytes change places, then of two, then of one.
+#[inline]
+fn transposed(mut rows: [u64; 8]) -> [u64; 8] {
+    let mut swap = |upper: usize, lower: usize, n_bits: u32, mask: u64| {
+        let changed = ((rows[upper] >> n_bits) ^ rows[lower]) & mask;
+        rows[upper] ^= changed << n_bits;
+        rows[lower] ^= changed;
+    };
+    for upper in 0..4 {
+        swap(upper, upper + 4, 32, 0x0000_0000_ffff_ffff);
+    }
+    for upper in [0, 1, 4, 5] {
+        swap(upper, upper + 2, 16, 0x0000_ffff_0000_ffff);
+    }
+    for upper in [0, 2, 4, 6] {
+        swap(upper, upper + 1, 8, 0x00ff_00ff_00ff_00ff);
+    }
+    rows
+}
+
+/// How much is to come, as far as that is known: what is set aside for it.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Expected {
+    pub(super) n_values: usize,
+    /// Pages of which the column will be made.
+    pub(super) n_pages: usize,
+}
+
+/// Values and bytes that are set aside before there is a page, at most: claims are cheap.
+const EXPECTED_VALUES_MAX: usize = 1 << 16;
+const EXPECTED_BYTES_MAX: usize = 4 << 20;
+
 impl ValuesBuilder {
-    pub(super) fn new(kind: Kind) -> Self {
+    pub(super) fn new(kind: Kind, expected: Expected) -> Self {
+        let n_values = expected.n_values.min(EXPECTED_VALUES_MAX);
         match kind {
-            Kind::Text => Self::Text(TextBuilder::Plain(Variable::new())),
-            Kind::Bytes => Self::Bytes(Variable::new()),
-            Kind::Id => Self::Id(Vec::new()),
-            Kind::U64 => Self::U64(Vec::new()),
-            Kind::I64 => Self::I64(Vec::new()),
-            Kind::U32 => Self::U32(Vec::new()),
-            Kind::I32 => Self::I32(Vec::new()),
-            Kind::F64 => Self::F64(Vec::new()),
-            Kind::Bool => Self::Bool(Vec::new()),
+            Kind::Text => Self::Text(TextBuilder::Plain(Variable::new(expected))),
+            Kind::Bytes => Self::Bytes(Variable::new(expected)),
+            Kind::Id => Self::Id(Vec::with_capacity(n_values)),
+            Kind::U64 => Self::U64(Vec::with_capacity(n_values)),
+            Kind::I64 => Self::I64(Vec::with_capacity(n_values)),
+            Kind::U32 => Self::U32(Vec::with_capacity(n_values)),
+            Kind::I32 => Self::I32(Vec::with_capacity(n_values)),
+            Kind::F64 => Self::F64(Vec::with_capacity(n_values)),
+            Kind::Bool => Self::Bool(Vec::with_capacity(n_values)),
         }
     }
 
@@ -264,8 +317,8 @@ fn append_bools(
 }
 
 impl Variable {
-    fn new() -> Self {
-        Self { ends: vec![0], bytes: Vec::new() }
+    fn new(expected: Expected) -> Self {
+        Self { ends: vec![0], bytes: Vec::new(), expected }
     }
 
     fn push(&mut self, value: &[u8]) -> Result<(), Damage> {
@@ -303,6 +356,11 @@ impl Variable {
     fn append_plain(&mut self, page: PageValues, ranges: &[Range<usize>]) -> Result<(), Damage> {
         if page.encoding != PageEncoding::Plain {
             return damaged("an encoding that the column's kind does not have");
+        }
+        if self.bytes.capacity() == 0 {
+            // Pages of a column are about as long as each other.
+            let n_bytes = page.bytes.len() * self.expected.n_pages;
+            self.bytes.reserve(n_bytes.min(EXPECTED_BYTES_MAX));
         }
         let mut rest = page.bytes;
         let mut place = 0;
@@ -368,7 +426,9 @@ impl TextBuilder {
             (&*self, page.encoding, page.dictionary)
             && plain.ends.len() == 1
         {
-            *self = Self::Codes { codes: Vec::new(), dictionary: Arc::clone(dictionary) };
+            let n_values = plain.expected.n_values.min(EXPECTED_VALUES_MAX);
+            let codes = Vec::with_capacity(n_values);
+            *self = Self::Codes { codes, dictionary: Arc::clone(dictionary) };
         }
         match self {
             Self::Codes { codes, dictionary } if page.encoding == PageEncoding::Codes => {
@@ -382,7 +442,7 @@ impl TextBuilder {
     /// A writer has given up its dictionary.
     fn turn_plain(&mut self) -> Result<&mut Variable, Damage> {
         if let Self::Codes { codes, dictionary } = self {
-            let mut plain = Variable::new();
+            let mut plain = Variable::new(Expected::default());
             let Values::Text(Strings::Plain(dictionary)) = dictionary.as_ref() else {
                 return damaged("codes without a dictionary");
             };

@@ -139,7 +139,7 @@ fn dictionary(kind: Kind) -> Values {
         Kind::Text | Kind::Bytes => b"\x01\0\0\0a".repeat(5),
         _ => vec![1; 80],
     };
-    let mut values = ValuesBuilder::new(kind);
+    let mut values = ValuesBuilder::new(kind, Expected::default());
     let page = PageValues { encoding: PageEncoding::Plain, bytes: &bytes, dictionary: None };
     values.append(page, std::slice::from_ref(&(0..5)), &mut Vec::new()).expect("five values");
     values.finish().expect("five values")
@@ -179,7 +179,7 @@ proptest! {
             ] {
                 let page =
                     PageValues { encoding, bytes: &bytes, dictionary: Some(&dictionary) };
-                let mut values = ValuesBuilder::new(kind);
+                let mut values = ValuesBuilder::new(kind, Expected::default());
                 if values.append(page, &ranges, &mut Vec::new()).is_ok()
                     && let Ok(values) = values.finish()
                 {
