@@ -1,6 +1,7 @@
 //! Names and values of attributes, over live data and blocks.
 
 mod tags {
+    mod random;
     pub(crate) mod store;
 }
 
@@ -357,7 +358,7 @@ fn values_of_an_erased_trace_are_gone() {
         if flush_first {
             store.flush();
         }
-        store.erase(&anna, 1);
+        store.erase(&anna, suyuan_testkit::traceql::drawing::trace_id(1));
         for (tag, expected) in [
             ("span.http.route", "string /pay"),
             ("name", "string GET /pay, string charge"),

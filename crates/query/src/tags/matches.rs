@@ -17,7 +17,7 @@ use suyuan_traceql::ast::FieldExpr;
 use super::TagScope;
 use super::names::{NameSets, scope_of};
 use super::part::{Part, TracePart, n_of, n_of_scopes, numbers_of, side_rows};
-use super::scan::{Done, TagScan};
+use super::scan::{Done, TagScan, rows_of};
 use super::values::{TagValue, ValueSet};
 use crate::filter::{Filter, RowSet, SourceState, TraceNeeds};
 use crate::search::QueryError;
@@ -132,7 +132,7 @@ impl TagScan<'_> {
             rows = ranges::of_rows(&standing);
         }
         if !rows.is_empty() {
-            let batch = open.read(&ranges::to_read(&rows), &into.columns(), &self.meter)?;
+            let batch = self.read(open, &rows, &into.columns())?;
             into.add_rows(&batch, &ranges::in_batch(&rows, &batch));
         }
         Ok(true)
@@ -154,10 +154,6 @@ impl SharedTraces {
         }
         true
     }
-}
-
-fn rows_of(rows: &[u32], groups: &[RowsOfTrace]) -> Vec<u32> {
-    groups.iter().flat_map(|(_, places)| &rows[places.clone()]).copied().collect()
 }
 
 /// Adds the traces that have one of the rows; all are whole here.

@@ -7,14 +7,14 @@
 //! it. What a block that breaks would have added is missing, and said.
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 use std::time::Instant;
 
 use suyuan_block::meta::TimeRange;
 use suyuan_block::reader::TextOf;
 use suyuan_block::traces::TraceSummary;
-use suyuan_model::{AttributeOwner, Batch, BatchRows, Columns, ValueType};
+use suyuan_model::{AttributeOwner, Batch, Columns, Field, ValueType};
 use suyuan_objects::ReadMeter;
 use suyuan_store::{
     AssembledPiece, FindError, OpenUnit, Skipped, Snapshot, SplitSet, TraceRef, Unit, UnitName,
@@ -27,8 +27,10 @@ use super::part::{Part, TracePart, add_given, add_key, n_of, n_of_scopes};
 use super::values::ValueSet;
 use crate::filter::{Filter, RowSet};
 use crate::search::question::Question;
+use crate::search::ranges;
 use crate::search::shown::Shown;
 use crate::search::standing::Standing;
+use crate::search::unit_rows::{RowsOfTrace, traces_of};
 use crate::search::{Accounting, Budget, Explain, QueryError, SearchRequest};
 
 /// One question.
@@ -255,7 +257,7 @@ impl<'a> TagScan<'a> {
         }
     }
 
-    /// Reads the columns of all rows.
+    /// Reads the columns of all rows that were not erased.
     fn scanned_values(
         &mut self,
         unit: &Unit,
@@ -263,44 +265,52 @@ impl<'a> TagScan<'a> {
         values: &mut ValueSet,
     ) -> Result<Done, QueryError> {
         let open = unit.open(&self.meter)?;
-        let Some(batch) = self.read_all(&open, &part.columns())? else { return Ok(Done::Read) };
-        let rows = self.visible_rows(unit, &open, &batch)?;
-        part.add_values(&batch, &rows, values);
+        let mut rows = open.pieces();
+        self.count_rows(ranges::n_rows(&rows));
+        if unit.has_erased() {
+            let all = ranges::rows(&rows);
+            let traces = traces_of(&open, &all, &self.meter)?;
+            rows = ranges::of_rows(&rows_of(&all, &traces));
+        }
+        let batch = self.read(&open, &rows, &part.columns())?;
+        part.add_values(&batch, &ranges::in_batch(&rows, &batch), values);
         Ok(Done::Read)
     }
 
-    /// Columns of all rows of a unit: `None` if it has none.
-    fn read_all(
-        &mut self,
+    /// Reads columns of some rows, and of others where that is cheaper.
+    pub(super) fn read(
+        &self,
         open: &OpenUnit<'_>,
+        rows: &[Range<u32>],
         columns: &Columns,
-    ) -> Result<Option<Batch>, QueryError> {
-        let pieces = open.pieces();
-        let (Some(first), Some(last)) = (pieces.first(), pieces.last()) else { return Ok(None) };
-        let all = first.start..last.end;
-        let batch = open.read(std::slice::from_ref(&all), columns, &self.meter)?;
-        self.count_rows(batch.n_rows);
-        Ok(Some(batch))
+    ) -> Result<Batch, QueryError> {
+        let read = match columns.has(Field::ParentSpanId) {
+            true => self.whole_traces(open)?,
+            false => ranges::to_read(rows),
+        };
+        Ok(open.read(&read, columns, &self.meter)?)
     }
 
-    /// Rows of a batch of a whole unit that were not erased.
-    fn visible_rows(
-        &self,
-        unit: &Unit,
-        open: &OpenUnit<'_>,
-        batch: &Batch,
-    ) -> Result<RowSet, QueryError> {
-        if !unit.has_erased() {
-            return Ok(RowSet::all(batch.n_rows));
+    /// The rows of all traces that can be told whole: parents are read of no others. The pieces of
+    /// a slice outside the range hold traces of several sources that reach into it, as far as they
+    /// lie in the slice; of the others there, which are not asked for, a part may be missing.
+    fn whole_traces(&self, open: &OpenUnit<'_>) -> Result<Vec<Range<u32>>, QueryError> {
+        let all = ranges::rows(&open.pieces());
+        let mut whole = Vec::new();
+        for (trace, places) in traces_of(open, &all, &self.meter)? {
+            let is_within = self.range.is_none_or(|range| {
+                let (start, end) = (trace.start_unix_nanos, trace.end_unix_nanos);
+                start <= range.max_unix_nanos && end.max(start) >= range.min_unix_nanos
+            });
+            match open.rows_of(&trace) {
+                Some(rows) => ranges::push(&mut whole, rows),
+                None if is_within => {
+                    ranges::push(&mut whole, all[places.start]..all[places.end - 1] + 1)
+                }
+                None => {}
+            }
         }
-        let first = match &batch.rows {
-            BatchRows::Same => 0,
-            BatchRows::Ranges(ranges) => ranges.first().map_or(0, |range| range.start),
-        };
-        let rows: Vec<u32> = (first..first + batch.n_rows).collect();
-        let traces = open.traces_of(&rows, &self.meter)?;
-        let standing = traces.iter().zip(0..).filter(|(trace, _)| trace.is_some());
-        Ok(RowSet::of(batch.n_rows, standing.map(|(_, row)| row)))
+        Ok(whole)
     }
 
     /// What is known of traces as a whole. The range of time holds exactly here.
@@ -324,6 +334,11 @@ impl<'a> TagScan<'a> {
         self.is_read.fill(true);
         Ok(())
     }
+}
+
+/// The rows of traces, which are places among rows.
+pub(super) fn rows_of(rows: &[u32], traces: &[RowsOfTrace]) -> Vec<u32> {
+    traces.iter().flat_map(|(_, places)| &rows[places.clone()]).copied().collect()
 }
 
 /// Traces looked at between two looks at the budget.

@@ -10,6 +10,7 @@ use suyuan_store::{
     CompactionPolicy, CompactionStart, KeepPolicy, LogControl, Options, RetentionPolicy, Snapshot,
     Store,
 };
+use suyuan_testkit::traceql::span::RefSpan;
 use suyuan_testkit::traceql::{drawing, table};
 use suyuan_wal::{Position, Uuid};
 
@@ -70,8 +71,11 @@ impl TestStore {
 
     /// Adds drawn traces (`suyuan_testkit::traceql::drawing`).
     pub(crate) fn publish(&self, tenant: &Tenant, text: &str) {
-        let scene = drawing::parse(text).expect("a drawing");
-        let chunk = Arc::new(table::chunk(&scene.spans));
+        self.publish_spans(tenant, &drawing::parse(text).expect("a drawing").spans);
+    }
+
+    pub(crate) fn publish_spans(&self, tenant: &Tenant, spans: &[RefSpan]) {
+        let chunk = Arc::new(table::chunk(spans));
         let mut numbers = self.chunk_numbers.lock().expect("not poisoned");
         let number = numbers.entry(tenant.clone()).or_default();
         self.store.publish(Publication {
@@ -92,11 +96,15 @@ impl TestStore {
         self.store.flush().expect("becomes a block");
     }
 
-    /// Erases a trace by the number that its drawing gives it.
-    pub(crate) fn erase(&self, tenant: &Tenant, trace: u64) {
+    /// Erases a trace; drawn ones have the id `drawing::trace_id(number)`.
+    pub(crate) fn erase(&self, tenant: &Tenant, trace: u128) {
         self.chunk_numbers.lock().expect("not poisoned").clear();
-        let id = TraceId::from_bytes(drawing::trace_id(trace).to_be_bytes());
+        let id = TraceId::from_bytes(trace.to_be_bytes());
         self.store.erase(tenant, Some(id)).expect("erased");
+    }
+
+    pub(crate) fn compact(&self) {
+        self.store.compact().expect("compacts");
     }
 
     pub(crate) fn snapshot(&self, tenant: &Tenant) -> Arc<Snapshot> {
