@@ -5,6 +5,7 @@
 //! in a hash table (`design.md 5`).
 
 use std::hash::BuildHasher;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
 
 use foldhash::fast::RandomState;
@@ -249,6 +250,13 @@ impl Window {
             }
         }
         places
+    }
+
+    /// From the first chunk that has a row of a trace, by its number, to the last one.
+    pub(crate) fn chunks_of(&self, trace: u32) -> RangeInclusive<u32> {
+        let trace = &self.traces[trace as usize];
+        let behind = self.chunk_starts.partition_point(|start| *start <= trace.last_row);
+        trace.first_chunk..=(behind - 1) as u32
     }
 
     /// The chunk was written to a scratch file.

@@ -4,6 +4,7 @@
 //! the log, as they lie in memory or as a scratch file has them, and which trace each belongs to.
 //! The window's lock is held for moments: ingest waits for it.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock, PoisonError, RwLockReadGuard};
 
@@ -70,12 +71,12 @@ pub(super) fn add_units(
     for (number, source) in (0..).zip(&snapshot.live) {
         let window = read(source);
         let outlooks = window.outlooks(source.n_rows);
-        let chunks_of_split = range.map(|range| chunks_within(source, &window, split, range));
+        // Looked up only if a chunk lies outside: there may be many split traces.
+        let of_split =
+            LazyCell::new(|| range.map(|range| chunks_within(source, &window, split, range)));
         for outlook in outlooks {
-            if let (Some(range), Some(chunks)) = (range, &chunks_of_split)
-                && !outlook.moments.overlaps(range)
-                && !chunks.contains(&outlook.number)
-            {
+            let is_outside = range.is_some_and(|range| !outlook.moments.overlaps(range));
+            if is_outside && !of_split.as_ref().is_some_and(|all| all.contains(&outlook.number)) {
                 n_outside += 1;
                 continue;
             }
@@ -97,8 +98,8 @@ pub(super) fn add_units(
     n_outside
 }
 
-/// The chunks with rows of split traces that have a moment in the range, wherever their other rows
-/// lie.
+/// The chunks that may have rows of split traces with a moment in the range, wherever their other
+/// rows lie.
 fn chunks_within(
     source: &LiveSource,
     window: &Window,
@@ -107,12 +108,8 @@ fn chunks_within(
 ) -> BTreeSet<u32> {
     let mut chunks = BTreeSet::new();
     for (there, here) in split.live_traces(source.key()) {
-        if is_split_within(split, here, range)
-            && let Some(trace) = window.traces().get(there as usize)
-        {
-            window.for_each_row(trace, |chunk, _| {
-                chunks.insert(chunk);
-            });
+        if is_split_within(split, here, range) {
+            chunks.extend(window.chunks_of(there));
         }
     }
     chunks
