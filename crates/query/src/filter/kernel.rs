@@ -23,8 +23,10 @@ pub(super) enum Positions<'a> {
 }
 
 impl<'a> Positions<'a> {
-    /// `rows` ascend and are below `n_rows`.
+    /// `rows` ascend. A chunk that grows has rows that are not visible yet: they are left out, so
+    /// there may be fewer positions than values.
     pub(super) fn of(rows: &'a [u32], n_rows: u32) -> Self {
+        let rows = &rows[..rows.partition_point(|row| *row < n_rows)];
         let repeats = rows.windows(2).fold(0u32, |n, pair| n + u32::from(pair[0] == pair[1]));
         match (repeats, rows.len() == n_rows as usize) {
             (0, true) => Self::Dense,
@@ -33,12 +35,14 @@ impl<'a> Positions<'a> {
         }
     }
 
-    /// The row of the value at a position.
+    /// The row of the value at a position; one that no row set contains if it is not visible.
     #[inline]
     pub(super) fn row(&self, position: usize) -> u32 {
         match self {
             Self::Dense => position as u32,
-            Self::Sparse(rows) | Self::Repeated(rows) => rows[position],
+            Self::Sparse(rows) | Self::Repeated(rows) => {
+                rows.get(position).copied().unwrap_or(u32::MAX)
+            }
         }
     }
 

@@ -238,7 +238,9 @@ fn by_items(
     find: impl FnOnce(&RowSet) -> RowSet,
 ) -> RowSet {
     let n_items = span_rows.len() as u32;
-    let asked = match within.count() == within.n_rows() {
+    // A chunk that grows has items of rows that are not visible yet.
+    let is_any_unseen = span_rows.last().is_some_and(|row| *row >= within.n_rows());
+    let asked = match within.count() == within.n_rows() && !is_any_unseen {
         true => RowSet::all(n_items),
         false => {
             let is_asked = |item: &u32| within.contains(span_rows[*item as usize]);
