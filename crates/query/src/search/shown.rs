@@ -30,11 +30,8 @@ pub(crate) struct Shown {
 
 impl Shown {
     pub(crate) fn new<'a>(read: impl Iterator<Item = &'a Attribute>) -> Self {
-        let columns = Columns::default()
-            .with(Field::SpanId)
-            .with(Field::Start)
-            .with(Field::Duration)
-            .with(Field::Kind);
+        let columns =
+            Columns::default().with(Field::SpanId).with(Field::Start).with(Field::Duration);
         let mut shown =
             Self { shows_name: false, attributes: Vec::new(), columns, needs: TraceNeeds::Nothing };
         read.for_each(|attribute| shown.add(attribute));

@@ -4,7 +4,6 @@
 //! as answers have them. Each unit is opened once, each of its pages read once for all its traces:
 //! first what services there are, then the spans that are shown.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -125,56 +124,52 @@ fn services(
     let rows = all_rows(open, traces.iter().map(|candidate| &candidate.trace));
     let batch = open.read(&rows, &columns, meter)?;
     let chunk = &batch.chunk;
+    let names = ServiceNames::of(&batch);
     let mut places = ranges::Places::new(&batch);
-    // Of a resource, once it was met.
-    let mut names: Vec<Option<Arc<str>>> = Vec::new();
+    let mut counts: Vec<(u32, u32)> = vec![(0, 0); names.sorted.len()];
     let mut services = Vec::with_capacity(traces.len());
     for candidate in traces {
-        let mut of_trace: BTreeMap<Arc<str>, (u32, u32)> = BTreeMap::new();
-        let mut last: Option<u32> = None;
-        let (mut n_spans, mut n_errors) = (0, 0);
+        let mut n_services = 0;
         for row in open.rows_of(&candidate.trace).into_iter().flatten() {
             let Some(place) = places.find(row) else { continue };
             let resource = chunk.resource.value(place as usize);
-            if last != Some(resource) {
-                add_service(&mut of_trace, last, &names, n_spans, n_errors);
-                note_service(&mut names, resource, &batch);
-                (last, n_spans, n_errors) = (Some(resource), 0, 0);
-            }
-            n_spans += 1;
-            n_errors += u32::from(chunk.status_code.value(place as usize) == STATUS_ERROR);
+            let counts = &mut counts[names.of_resource[resource as usize]];
+            n_services += usize::from(*counts == (0, 0));
+            counts.0 += 1;
+            counts.1 += u32::from(chunk.status_code.value(place as usize) == STATUS_ERROR);
         }
-        add_service(&mut of_trace, last, &names, n_spans, n_errors);
-        let stats = of_trace.into_iter().map(|(service, (n_spans, n_errors))| ServiceStats {
-            service,
-            n_spans,
-            n_errors,
-        });
-        services.push(stats.collect());
+        let mut of_trace = Vec::with_capacity(n_services);
+        for (name, counts) in names.sorted.iter().zip(&mut counts) {
+            let (n_spans, n_errors) = std::mem::take(counts);
+            if n_spans > 0 {
+                of_trace.push(ServiceStats { service: name.clone(), n_spans, n_errors });
+            }
+        }
+        services.push(of_trace);
     }
     Ok(services)
 }
 
-fn note_service(names: &mut Vec<Option<Arc<str>>>, resource: u32, batch: &Batch) {
-    let place = resource as usize;
-    if names.len() <= place {
-        names.resize(place + 1, None);
-    }
-    let name = || batch.chunk.resources.service_name(resource).unwrap_or_default().into();
-    names[place].get_or_insert_with(name);
+/// Services by name, and which of them each resource is of.
+struct ServiceNames {
+    sorted: Vec<Arc<str>>,
+    of_resource: Vec<usize>,
 }
 
-fn add_service(
-    services: &mut BTreeMap<Arc<str>, (u32, u32)>,
-    resource: Option<u32>,
-    names: &[Option<Arc<str>>],
-    n_spans: u32,
-    n_errors: u32,
-) {
-    let Some(name) = resource.and_then(|resource| names[resource as usize].clone()) else { return };
-    let counts = services.entry(name).or_default();
-    counts.0 += n_spans;
-    counts.1 += n_errors;
+impl ServiceNames {
+    /// Of the resources of the rows.
+    fn of(batch: &Batch) -> Self {
+        let resources = &batch.chunk.resources;
+        let n_resources = batch.chunk.resource.values().iter().max().map_or(0, |last| last + 1);
+        let name = |resource| resources.service_name(resource).unwrap_or_default();
+        let names: Vec<&str> = (0..n_resources).map(name).collect();
+        let mut sorted = names.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        let of_resource = names.iter().map(|name| sorted.partition_point(|other| other < name));
+        let of_resource = of_resource.collect();
+        Self { of_resource, sorted: sorted.into_iter().map(Arc::from).collect() }
+    }
 }
 
 /// Of each trace, the spans that are shown.
@@ -215,31 +210,29 @@ fn spans(
         }
         let mut span = |row: u32| {
             let place = places.find(row)?;
-            Some(shown.span(&batch, place, structure.get(place as usize)))
+            Some((row, shown.span(&batch, place, structure.get(place as usize))))
         };
-        all.push(rows.into_iter().filter_map(&mut span).collect());
+        let spans = rows.into_iter().filter_map(&mut span).collect();
+        all.push(in_order(open, spans, meter)?);
     }
     Ok(all)
 }
 
-/// Of each trace the first rows that fulfil the filter, by (start, id, kind) of their spans.
+/// Of each trace the first rows that fulfil the filter, by (start, id, kind) of their spans; in this
+/// order only where there are more than are shown.
 fn chosen_rows(
     n_spans_max: usize,
     open: &OpenUnit<'_>,
     traces: &[Candidate],
     meter: &ReadMeter,
 ) -> Result<Vec<Vec<u32>>, FindError> {
-    let has_choice = |candidate: &&Candidate| ranges::n_rows(&candidate.rows) > 1;
+    let has_choice = |candidate: &Candidate| ranges::n_rows(&candidate.rows) as usize > n_spans_max;
     let mut read = Vec::new();
-    for range in traces.iter().filter(has_choice).flat_map(|candidate| &candidate.rows) {
-        ranges::push(&mut read, range.clone());
-    }
-    if read.is_empty() || n_spans_max == 0 {
-        let rows = |candidate: &Candidate| match n_spans_max {
-            0 => Vec::new(),
-            _ => ranges::rows(&candidate.rows),
-        };
-        return Ok(traces.iter().map(rows).collect());
+    if n_spans_max > 0 {
+        let candidates = traces.iter().filter(|candidate| has_choice(candidate));
+        for range in candidates.flat_map(|candidate| &candidate.rows) {
+            ranges::push(&mut read, range.clone());
+        }
     }
     let columns = Columns::default().with(Field::Start).with(Field::SpanId).with(Field::Kind);
     let batch = open.read(&read, &columns, meter)?;
@@ -248,17 +241,37 @@ fn chosen_rows(
     let mut chosen = Vec::with_capacity(traces.len());
     for candidate in traces {
         let mut rows = ranges::rows(&candidate.rows);
-        if rows.len() > 1 {
+        if has_choice(candidate) && n_spans_max > 0 {
             rows.sort_by_cached_key(|row| {
                 let place = places.find(*row).map_or(0, |place| place as usize);
                 let start = chunk.start_unix_nanos.value(place);
                 (start, chunk.span_id.value(place), chunk.kind.value(place))
             });
-            rows.truncate(n_spans_max);
         }
+        rows.truncate(n_spans_max);
         chosen.push(rows);
     }
     Ok(chosen)
+}
+
+/// Spans of one trace in the order of answers. Which of two that share start and id goes first is
+/// for their kinds to say, which are read for such alone.
+fn in_order(
+    open: &OpenUnit<'_>,
+    mut spans: Vec<(u32, FoundSpan)>,
+    meter: &ReadMeter,
+) -> Result<Vec<FoundSpan>, FindError> {
+    let key = |span: &(u32, FoundSpan)| (span.1.start_unix_nanos, span.1.id);
+    spans.sort_by_key(key);
+    if spans.windows(2).any(|pair| key(&pair[0]) == key(&pair[1])) {
+        let mut rows: Vec<u32> = spans.iter().map(|(row, _)| *row).collect();
+        rows.sort_unstable();
+        let batch =
+            open.read(&ranges::of_rows(&rows), &Columns::default().with(Field::Kind), meter)?;
+        let kind = |row: u32| batch.row_of(row).map(|place| batch.chunk.kind.value(place as usize));
+        spans.sort_by_key(|span| (key(span), kind(span.0)));
+    }
+    Ok(spans.into_iter().map(|(_, span)| span).collect())
 }
 
 /// All rows of traces, which stand in the order of their rows.
