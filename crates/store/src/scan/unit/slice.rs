@@ -195,11 +195,11 @@ impl<'a> OpenSlice<'a> {
     ) -> Result<Vec<Range<u32>>, FindError> {
         let (tenant, slice) = (self.source.tenant, self.unit.slice);
         let found = self.reader.page_candidates(tenant, slice, between, meter);
-        let mut pages = found.map_err(judged(self.source))?;
-        if let Some(only) = &self.unit.only {
-            pages.retain(|page| touches(only, page));
+        let found = found.map_err(judged(self.source))?;
+        match self.unit.only {
+            Some(_) => Ok(in_both(&found, &self.pieces())),
+            None => Ok(found),
         }
-        Ok(pages)
     }
 
     pub(super) fn read(
@@ -291,6 +291,17 @@ impl<'a> OpenSlice<'a> {
         let (tenant, slice) = (self.source.tenant, self.unit.slice);
         self.reader.dictionary_texts(tenant, slice, of, meter, visit).map_err(judged(self.source))
     }
+}
+
+/// What two lists of ranges, which ascend, have in common.
+pub(super) fn in_both(ones: &[Range<u32>], others: &[Range<u32>]) -> Vec<Range<u32>> {
+    let mut common = Vec::new();
+    for one in ones {
+        let first = others.partition_point(|other| other.end <= one.start);
+        let touching = others[first..].iter().take_while(|other| other.start < one.end);
+        common.extend(touching.map(|other| one.start.max(other.start)..one.end.min(other.end)));
+    }
+    common
 }
 
 /// Whether one of some ranges, which ascend, has a row in a piece.

@@ -1,7 +1,7 @@
 //! Units against scans of everything: what is read piece by piece is what the store holds.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use suyuan_block::TimeRange;
@@ -10,10 +10,11 @@ use suyuan_model::{AttributeTable, Chunk, Columns, Field, Tenant};
 use suyuan_objects::faulty::MemoryObjects;
 use suyuan_objects::{Objects, ReadMeter};
 
+use super::slice::in_both;
 use super::{OpenUnit, SpanStructure, TraceKey, TraceRef, Unit, UnitPresence, structure_of};
-use crate::Snapshot;
 use crate::split::SplitSet;
 use crate::tests::driver::{Driver, Random, TestSpan, keep_nothing_but_order, tenant, trace_id};
+use crate::{Between, Probe, Snapshot};
 
 const KEYS: [&str; 6] = ["a", "b", "c", "rare", "n", "why"];
 
@@ -156,6 +157,7 @@ fn read(snapshot: &Arc<Snapshot>, range: Option<TimeRange>, random: &mut Random)
         check_keys(unit, &rows);
         for (trace, text) in rows {
             assert!(trace.start_unix_nanos <= unit.newest_start_unix_nanos());
+            check_probes(&open, &trace);
             let summary = open.summary(&trace).map(|summary| format!("{summary:?}"));
             assert!(summary.is_some() || !trace.is_whole);
             let known = traces.entry(trace.id).or_insert((trace, BTreeSet::new(), summary));
@@ -166,6 +168,19 @@ fn read(snapshot: &Arc<Snapshot>, range: Option<TimeRange>, random: &mut Random)
         }
     }
     Read { snapshot, split, traces }
+}
+
+/// What a unit has is not ruled out.
+fn check_probes(open: &OpenUnit<'_>, trace: &TraceRef) {
+    let meter = ReadMeter::default();
+    assert!(open.may_contain(&Probe::TraceId(trace.id), &meter).expect("readable"));
+    if trace.is_whole {
+        let start = trace.start_unix_nanos;
+        let between = Between::StartUnixNanos { min: start, max: start };
+        let found = open.candidates(&between, &meter).expect("readable");
+        let rows = open.rows_of(trace).expect("it was named");
+        assert!(found.iter().any(|found| found.start < rows.end && rows.start < found.end));
+    }
 }
 
 /// What a unit says of keys is true of its rows.
@@ -445,6 +460,17 @@ fn units_without_a_trace_in_the_range_are_left_out_and_counted() {
     assert_eq!(n_units(10_050, 10_060), 3);
     assert_eq!(n_units(12_050, 12_060), 2);
     assert_eq!(n_units(20_050, 30_000), 1);
+}
+
+#[test]
+fn ranges_in_both_lists_are_what_they_have_in_common() {
+    let check = |ones: &[Range<u32>], others: &[Range<u32>], wanted: &[Range<u32>]| {
+        assert_eq!(in_both(ones, others), wanted);
+        assert_eq!(in_both(others, ones), wanted);
+    };
+    check(&[0..10, 20..30], &[5..25, 28..40], &[5..10, 20..25, 28..30]);
+    check(&[0..10, 20..30], &[10..20, 30..31], &[]);
+    check(&[], &[1..2, 3..4], &[]);
 }
 
 #[test]
