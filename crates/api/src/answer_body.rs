@@ -35,6 +35,11 @@ pub(crate) trait Encode: Send {
 
     /// Whether the last piece has been handed out.
     fn is_done(&self) -> bool;
+
+    /// Memory of what is not encoded yet, if it counts against what questions may hold.
+    fn held_bytes(&self) -> usize {
+        0
+    }
 }
 
 impl Encode for Pieces {
@@ -69,13 +74,12 @@ impl Encode for Whole {
 /// An answer whose first piece is encoded.
 pub(crate) enum Begun {
     /// The whole answer: its length is known.
-    Whole {
-        bytes: Vec<u8>,
-        compression: Compression,
-    },
+    Whole { bytes: Vec<u8>, compression: Compression },
     Partly {
         first: Vec<u8>,
         rest: Box<Rest>,
+        /// As [`Encode::held_bytes`].
+        held_bytes: usize,
         compression: Compression,
     },
 }
@@ -97,8 +101,9 @@ pub(crate) fn begin(mut pieces: Box<dyn Encode>, wanted: Compression) -> io::Res
         bytes.extend_from_slice(&compressor.finish()?);
         return Ok(Begun::Whole { bytes, compression });
     }
+    let held_bytes = pieces.held_bytes();
     let rest = Box::new(Rest { pieces, compressor });
-    Ok(Begun::Partly { first: bytes, rest, compression })
+    Ok(Begun::Partly { first: bytes, rest, held_bytes, compression })
 }
 
 impl Rest {
@@ -141,11 +146,12 @@ pub(crate) fn with_body(
 ) -> Result<Response, ApiError> {
     let (body, compression) = match begun {
         Begun::Whole { bytes, compression } => (body::Body::from(bytes), compression),
-        Begun::Partly { first, rest, compression } => {
+        Begun::Partly { first, rest, held_bytes, compression } => {
             let streams = state.streams.clone();
             let permit = streams.try_acquire_owned().map_err(|_| ApiError::TooManyStreams)?;
+            let permits = [permit, state.questions.hold(held_bytes)?];
             let stall_timeout = state.options.request_timeout;
-            let streamed = StreamedBody::spawn(first, rest, stall_timeout, permit);
+            let streamed = StreamedBody::spawn(first, rest, stall_timeout, permits);
             (body::Body::new(streamed), compression)
         }
     };
@@ -168,17 +174,17 @@ pub(crate) struct StreamedBody {
 }
 
 impl StreamedBody {
-    /// `stall_timeout`: how long a reader may take nothing. `permit` is given back when the answer
-    /// is out or given up. Must be called in a runtime.
+    /// `stall_timeout`: how long a reader may take nothing. `permits` are given back when the
+    /// answer is out or given up. Must be called in a runtime.
     pub(crate) fn spawn(
         first: Vec<u8>,
         rest: Box<Rest>,
         stall_timeout: Duration,
-        permit: OwnedSemaphorePermit,
+        permits: [OwnedSemaphorePermit; 2],
     ) -> Self {
         let (sender, parts) = mpsc::channel(1);
         let encoding = tokio::spawn(async move {
-            let _permit = permit;
+            let _permits = permits;
             encode(first, rest, stall_timeout, sender).await
         });
         Self { parts, encoding, is_whole: false }

@@ -67,7 +67,7 @@ pub(crate) enum ApiError {
     TagName { name: String, error: suyuan_traceql::Error },
     #[error("the path ends in /api/v2/search/tag/{{tag}}/values, with the name of a tag in it")]
     NoTag,
-    #[error("{n_waiting} questions wait already: try again")]
+    #[error("too many questions wait already ({n_waiting}): try again in a moment")]
     Busy { n_waiting: usize },
     #[error(transparent)]
     Query(#[from] QueryError),

@@ -4,7 +4,7 @@
 //! runs on threads of a lower priority than ingest (`design.md 6`); a bounded number waits, and
 //! one too many hears 429. Nothing goes on for a client that has left: when a handler is dropped,
 //! its work finds that it is cancelled. What a question may hold in memory is an equal share of
-//! what all of them may, so their sum is known.
+//! what all of them may, and large answers on their way hold one share more, so the sum is known.
 
 use std::io;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use prometheus_client::metrics::gauge::Gauge;
 use suyuan_query::search::{Accounting, Budget, QueryError};
 use suyuan_query::{Workers, WorkersOptions};
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 use tokio::time::timeout_at;
 
 use crate::error::ApiError;
@@ -48,9 +48,24 @@ impl Default for QueryOptions {
     }
 }
 
+impl QueryOptions {
+    /// What one question may hold.
+    fn share_bytes(&self) -> usize {
+        self.memory_bytes_max / self.concurrency.max(1)
+    }
+}
+
+const HELD_UNIT_BYTES: usize = 1 << 10;
+
+fn units_of(bytes: usize) -> usize {
+    bytes.div_ceil(HELD_UNIT_BYTES).min(Semaphore::MAX_PERMITS)
+}
+
 /// The threads that answer, and the way to them.
 pub(crate) struct Questions {
     workers: Workers,
+    /// Memory of large answers on their way, in [`HELD_UNIT_BYTES`].
+    held: Arc<Semaphore>,
     options: QueryOptions,
     metrics: Metrics,
 }
@@ -66,7 +81,16 @@ impl Questions {
     pub(crate) fn start(options: QueryOptions, metrics: Metrics) -> io::Result<Self> {
         let workers =
             Workers::start(WorkersOptions::new(options.concurrency.max(1), options.queue_max))?;
-        Ok(Self { workers, options, metrics })
+        let held = Arc::new(Semaphore::new(units_of(options.share_bytes())));
+        Ok(Self { workers, held, options, metrics })
+    }
+
+    /// Makes room for an answer that is sent while others are worked on; all of those together may
+    /// hold as much as one question.
+    pub(crate) fn hold(&self, bytes: usize) -> Result<OwnedSemaphorePermit, ApiError> {
+        let units = units_of(bytes.min(self.options.share_bytes()));
+        let units = u32::try_from(units).unwrap_or(u32::MAX);
+        self.held.clone().try_acquire_many_owned(units).map_err(|_| ApiError::TooManyStreams)
     }
 
     /// Has a question answered: waits for a thread and for its work.
@@ -91,7 +115,7 @@ impl Questions {
         let deadline = asked_at + self.options.timeout;
         let budget = Budget {
             deadline,
-            memory_bytes: self.options.memory_bytes_max / self.options.concurrency.max(1),
+            memory_bytes: self.options.share_bytes(),
             threads: self.options.threads.max(1),
             cancelled: cancelled.clone(),
         };

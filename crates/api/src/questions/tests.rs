@@ -77,6 +77,21 @@ async fn one_too_many_is_refused_and_those_who_wait_are_answered() {
 }
 
 #[tokio::test]
+async fn answers_on_their_way_hold_one_share() {
+    let options =
+        QueryOptions { concurrency: 2, memory_bytes_max: 20 << 10, ..QueryOptions::default() };
+    let (questions, _) = questions(options);
+    let first = questions.hold(6 << 10).expect("room");
+    assert!(questions.hold((4 << 10) + 1).is_err(), "a share is 10 KiB");
+    let second = questions.hold(4 << 10).expect("room");
+    assert!(questions.hold(0).is_ok(), "what holds nothing is not refused");
+    drop((first, second));
+    let alone = questions.hold(usize::MAX).expect("alone even the largest");
+    assert!(questions.hold(1).is_err());
+    drop(alone);
+}
+
+#[tokio::test]
 async fn who_leaves_cancels_the_work() {
     let (questions, _) = questions(one_at_a_time());
     let (begin, begun) = oneshot::channel();

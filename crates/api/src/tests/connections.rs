@@ -5,12 +5,15 @@ use hyper::body::Bytes;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
+use suyuan_query::search::{Accounting, Budget};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::*;
+use crate::metrics::QueryKind;
+use crate::questions::Answered;
 
 struct Running {
     address: std::net::SocketAddr,
@@ -104,4 +107,69 @@ async fn what_is_not_http_is_closed_and_the_next_is_served() {
     nonsense.read_to_end(&mut answer).await.expect("closed in order");
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 400"), "{answer:?}");
     assert_eq!(running.get(&client(false), "/api/echo").await, "HTTP/1.1 echo\n");
+}
+
+/// A question of the test's own, which holds the only thread until it is told to end.
+async fn hold(server: &Server) -> (std::sync::mpsc::Sender<()>, JoinHandle<()>) {
+    let questions = server.state.questions.clone();
+    let (begin, begun) = oneshot::channel();
+    let (end, ended) = std::sync::mpsc::channel();
+    let held = tokio::spawn(async move {
+        let work = move |_: &Budget| {
+            begin.send(()).expect("the test waits for it");
+            ended.recv().expect("the test ends it");
+            Ok(Answered { answer: (), accounting: Accounting::default() })
+        };
+        questions.ask(QueryKind::Explain, work).await.expect("an answer");
+    });
+    begun.await.expect("it begins");
+    (end, held)
+}
+
+fn one_at_a_time() -> Server {
+    let query = QueryOptions { concurrency: 1, queue_max: 1, ..QueryOptions::default() };
+    Server::with(Options { query, ..Options::default() })
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_takes_its_question_along() {
+    let server = one_at_a_time();
+    let running = start(&server).await;
+    let (end, held) = hold(&server).await;
+    let mut stream = TcpStream::connect(running.address).await.expect("a connection");
+    stream.write_all(b"GET /api/search HTTP/1.1\r\nhost: x\r\n\r\n").await.expect("it is sent");
+    let metrics = &server.state.metrics;
+    while metrics.queries_waiting.get() == 0 {
+        tokio::task::yield_now().await;
+    }
+    drop(stream);
+    let cancelled = "suyuan_api_queries_total{kind=\"search\",outcome=\"cancelled\"} 1";
+    while !server.get("/metrics").await.text().contains(cancelled) {
+        tokio::task::yield_now().await;
+    }
+    end.send(()).expect("it runs");
+    held.await.expect("it ends");
+}
+
+#[tokio::test]
+async fn a_question_too_many_is_told_to_come_again() {
+    let server = one_at_a_time();
+    let (end, held) = hold(&server).await;
+    let router = server.router.clone();
+    let request = Request::get("/api/search").body(Body::empty()).expect("a request");
+    let waiting = tokio::spawn(router.oneshot(request));
+    while server.state.metrics.queries_waiting.get() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let refused = server.get("/api/v2/search/tags").await;
+    assert_eq!(refused.header("retry-after"), "1");
+    expect![[r#"
+        429 text/plain; charset=utf-8
+        too many questions wait already (1): try again in a moment
+    "#]]
+    .assert_eq(&refused.drawn());
+    end.send(()).expect("it runs");
+    held.await.expect("it ends");
+    let answer = waiting.await.expect("no panic").expect("it never fails");
+    assert_eq!(answer.status(), StatusCode::OK);
 }
