@@ -5,7 +5,7 @@
 //! data and of several sources are put together first, as a search does.
 
 use std::collections::HashSet;
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
 
 use suyuan_block::traces::TraceSummary;
@@ -29,6 +29,9 @@ use crate::search::unit_rows::{
 /// Traces that are put together between two looks whether more is wanted.
 const TRACES_AT_ONCE: usize = 1_024;
 
+/// Rows that are likely to have most names: a few pages of each column.
+const NAMED_FIRST_ROWS: u32 = 256;
+
 /// What is gathered of spans.
 pub(super) trait Gather {
     /// Whether more would change nothing.
@@ -41,6 +44,12 @@ pub(super) trait Gather {
     fn columns(&self) -> Columns;
 
     fn add_rows(&mut self, batch: &Batch, rows: &RowSet);
+
+    /// How many rows of a unit are looked at first, because fewer columns may be asked for after
+    /// that.
+    fn first_rows(&self) -> u32 {
+        u32::MAX
+    }
 
     /// What is gathered of traces as wholes; `None`: rows are looked at.
     fn of_traces(&self) -> Option<TracePart> {
@@ -131,12 +140,28 @@ impl TagScan<'_> {
             }
             rows = ranges::of_rows(&standing);
         }
-        if !rows.is_empty() {
-            let batch = self.read(open, &rows, &into.columns())?;
-            into.add_rows(&batch, &ranges::in_batch(&rows, &batch));
+        let (first, others) = split(rows, into.first_rows());
+        for rows in [first, others] {
+            if !rows.is_empty() && !into.is_done() {
+                let batch = self.read(open, &rows, &into.columns())?;
+                into.add_rows(&batch, &ranges::in_batch(&rows, &batch));
+            }
         }
         Ok(true)
     }
+}
+
+/// The first `n` rows, and the others.
+fn split(rows: Vec<Range<u32>>, n: u32) -> (Vec<Range<u32>>, Vec<Range<u32>>) {
+    let (mut first, mut others) = (Vec::new(), Vec::new());
+    let mut left = n;
+    for range in rows {
+        let middle = range.start + left.min(range.end - range.start);
+        left -= middle - range.start;
+        ranges::push(&mut first, range.start..middle);
+        ranges::push(&mut others, middle..range.end);
+    }
+    (first, others)
 }
 
 /// Traces that are not whole in the unit in which they were met, each once.
@@ -267,6 +292,10 @@ impl Gather for GatherNames<'_> {
             }
         }
         columns
+    }
+
+    fn first_rows(&self) -> u32 {
+        NAMED_FIRST_ROWS
     }
 
     fn add_rows(&mut self, batch: &Batch, rows: &RowSet) {

@@ -9,6 +9,7 @@
 use std::collections::HashSet;
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Instant;
 
 use suyuan_block::meta::TimeRange;
@@ -76,6 +77,7 @@ impl<'a> TagScan<'a> {
             units_total: units.len() as u64 + n_outside,
             units_outside: n_outside,
             skipped: snapshot.missing(&split),
+            n_left_in_pieces: split.n_left_out(),
             ..Accounting::default()
         };
         Ok(Self {
@@ -141,6 +143,7 @@ impl<'a> TagScan<'a> {
             request: &request,
             budget: self.budget,
             started_at: self.started_at,
+            answer_bytes: AtomicUsize::new(0),
         };
         self.accounting.traces_inspected += traces.len() as u64;
         let skipped = &mut self.accounting.skipped;
