@@ -17,7 +17,7 @@ pub(crate) mod unit_rows;
 mod winners;
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use suyuan_block::meta::TimeRange;
@@ -78,11 +78,12 @@ pub struct Budget {
 #[derive(Debug, thiserror::Error)]
 pub enum QueryError {
     #[error(
-        "the query took longer than {seconds} s: narrow the time range, or raise query.timeout"
+        "the query took longer than {seconds} s: narrow the time range, or raise query.timeout_s"
     )]
     TimedOut { seconds: f64 },
     #[error(
-        "the query needs more than {bytes} bytes of memory: narrow the time range or lower the limit"
+        "the query needs more than {bytes} bytes of memory: narrow the time range, lower the limit, or \
+         raise query.memory_bytes_max"
     )]
     TooMuchMemory { bytes: usize },
     #[error("nobody waits for the answer any more")]
@@ -248,6 +249,7 @@ fn search_all(
             request,
             budget,
             started_at,
+            answer_bytes: AtomicUsize::new(0),
         };
         let mut of_tenant = answer_of(&question)?;
         of_tenant.accounting.units_total = units.len() as u64 + n_outside;
@@ -273,6 +275,7 @@ fn answer_of(question: &Question<'_>) -> Result<SearchAnswer, QueryError> {
     let limit = question.request.limit;
     let mut n_candidates = limit;
     loop {
+        question.answer_bytes.store(0, Relaxed);
         let mut top = best_candidates(question, n_candidates, &mut answer)?;
         let (whole, others): (Vec<_>, Vec<_>) =
             top.candidates.drain(..).partition(|candidate| candidate.trace.is_whole);
@@ -374,6 +377,22 @@ impl SearchAnswer {
 impl FoundTrace {
     fn rank(&self) -> Rank {
         Rank::new(self.start_unix_nanos, self.id)
+    }
+
+    /// Memory that it takes, about.
+    fn bytes(&self) -> usize {
+        let attributes = self.spans.iter().flat_map(|span| &span.attributes);
+        let texts = attributes.map(|(_, value)| match value {
+            AnswerValue::String(text) => text.len(),
+            AnswerValue::Bool(_) | AnswerValue::Int(_) | AnswerValue::Double(_) => 0,
+        });
+        let names = self.spans.iter().filter_map(|span| span.name.as_ref()).map(|name| name.len());
+        let n_attributes: usize = self.spans.iter().map(|span| span.attributes.capacity()).sum();
+        size_of::<Self>()
+            + self.spans.capacity() * size_of::<FoundSpan>()
+            + n_attributes * size_of::<(Arc<str>, AnswerValue)>()
+            + self.services.capacity() * size_of::<ServiceStats>()
+            + texts.chain(names).sum::<usize>()
     }
 }
 

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use suyuan_store::{Snapshot, SplitSet, TraceKey, TraceRef, Unit};
 
 use super::shown::Shown;
-use super::{Budget, QueryError, SearchRequest};
+use super::{Budget, FoundTrace, QueryError, SearchRequest};
 use crate::filter::Filter;
 
 /// Never changes while it is answered.
@@ -26,6 +26,8 @@ pub(crate) struct Question<'a> {
     pub(crate) request: &'a SearchRequest,
     pub(crate) budget: &'a Budget,
     pub(crate) started_at: Instant,
+    /// Of the traces that are ready to be answered.
+    pub(crate) answer_bytes: AtomicUsize,
 }
 
 /// How far the threads of one round have come.
@@ -44,6 +46,16 @@ pub(super) struct Progress {
 impl Question<'_> {
     pub(super) fn check(&self) -> Result<(), QueryError> {
         self.budget.check(self.started_at)
+    }
+
+    /// Counts what will be answered; an error if it is too much.
+    pub(super) fn count_answer(&self, traces: &[FoundTrace]) -> Result<(), QueryError> {
+        let bytes: usize = traces.iter().map(FoundTrace::bytes).sum();
+        let before = self.answer_bytes.fetch_add(bytes, Relaxed);
+        if before.saturating_add(bytes) > self.budget.memory_bytes {
+            return Err(QueryError::TooMuchMemory { bytes: self.budget.memory_bytes });
+        }
+        Ok(())
     }
 
     /// Whether a trace lies in the range and lasts as long as it shall. One that ends before it
@@ -168,4 +180,55 @@ pub(super) fn on_threads<T: Send>(
         }
         results.into_iter().collect()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn work_is_shared_among_threads_once_they_are_called_for() {
+        let next = AtomicUsize::new(0);
+        let parts = on_threads(3, |help| {
+            help.call();
+            help.call();
+            let mut done = Vec::new();
+            while let number @ ..100 = next.fetch_add(1, Relaxed) {
+                done.push(number);
+            }
+            Ok(done)
+        });
+        let parts = parts.expect("no thread fails");
+        assert_eq!(parts.len(), 3);
+        let mut all = parts.concat();
+        all.sort_unstable();
+        assert_eq!(all, (0..100).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn nobody_is_called_for_a_short_question() {
+        let parts = on_threads(3, |_| Ok(()));
+        assert_eq!(parts.expect("no thread fails").len(), 1);
+    }
+
+    #[test]
+    fn an_error_or_a_panic_on_one_thread_is_an_error_of_the_question() {
+        let is_caller = |help: &Help<'_>| help.call.is_some();
+        let result = on_threads(2, |help| {
+            if !is_caller(help) {
+                std::panic::resume_unwind(Box::new("a test's panic"));
+            }
+            help.call();
+            Ok(())
+        });
+        assert!(matches!(result, Err(QueryError::Panicked)));
+        let result = on_threads(2, |help| {
+            if !is_caller(help) {
+                return Err(QueryError::Cancelled);
+            }
+            help.call();
+            Ok(())
+        });
+        assert!(matches!(result, Err(QueryError::Cancelled)));
+    }
 }

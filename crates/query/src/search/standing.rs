@@ -102,11 +102,15 @@ impl<'a> Standing<'a> {
         let question = self.question;
         let columns = self.columns.clone().union(question.shown.columns());
         let mut found = Vec::with_capacity(traces.len());
+        let mut is_small = Ok(());
         self.for_each(traces, &columns, meter, skipped, &mut |whole| {
-            if whole.n_matched() > 0 {
-                found.push(whole.found(question));
+            if whole.n_matched() > 0 && is_small.is_ok() {
+                let trace = whole.found(question);
+                is_small = question.count_answer(std::slice::from_ref(&trace));
+                found.push(trace);
             }
         })?;
+        is_small?;
         Ok(found)
     }
 

@@ -47,7 +47,10 @@ pub(super) fn found(
             question.check()?;
             help.call_if_late();
             match found_in_unit(question, of_unit, &meter) {
-                Ok(traces) => found.extend(traces),
+                Ok(traces) => {
+                    question.count_answer(&traces)?;
+                    found.extend(traces);
+                }
                 Err(FindError::Block(error)) => add_skipped(&mut skipped, error.into()),
                 Err(error) => return Err(QueryError::Read(error)),
             }
