@@ -7,11 +7,11 @@ use std::sync::{Arc, LazyLock};
 
 use arrow_array::{BinaryArray, FixedSizeBinaryArray, StringArray};
 use libfuzzer_sys::fuzz_target;
-use suyuan_block::file::read::FileReader;
+use suyuan_block::file::read::{FileReader, Keep};
 use suyuan_block::file::write::{FileOptions, FileWriter};
 use suyuan_block::{Column, ColumnSpec, Compression, Encoding, Kind, Values};
 use suyuan_model::Strings;
-use suyuan_objects::Objects;
+use suyuan_objects::{Objects, ReadMeter};
 use suyuan_objects::faulty::MemoryObjects;
 
 const PATH: &str = "file";
@@ -92,6 +92,7 @@ fuzz_target!(|bytes: &[u8]| {
     let objects = MemoryObjects::new();
     objects.put(PATH, file.into()).expect("in memory");
     let Ok(reader) = FileReader::open(Arc::new(objects), PATH, n_bytes) else { return };
+    let meter = ReadMeter::default();
     let row_groups = 0..reader.n_row_groups().min(4);
     for (row_group, column) in row_groups.flat_map(|row_group| {
         (0..reader.columns().len().min(64)).map(move |column| (row_group, column))
@@ -108,8 +109,22 @@ fuzz_target!(|bytes: &[u8]| {
                 None => assert_eq!(n_values, rows.len()),
             }
         }
-        let _ = reader.page_bounds(row_group, column);
-        let _ = reader.may_contain(row_group, column, &[7; 16]);
+        let n_third = rows.end / 3;
+        let some = [0..n_third / 2, n_third..n_third, n_third..rows.end - n_third / 2];
+        let n_some: usize = some.iter().map(|rows| rows.len()).sum();
+        if let Ok(read) = reader.read_rows(row_group, &some, &[column], Keep::Small, &meter) {
+            let n_values = read[0].values.len();
+            match &read[0].rows {
+                Some(row_numbers) => {
+                    assert_eq!(row_numbers.len(), n_values);
+                    assert!(row_numbers.is_sorted_by(|one, next| one < next));
+                    assert!(row_numbers.last().is_none_or(|row| (*row as usize) < n_some));
+                }
+                None => assert_eq!(n_values, n_some),
+            }
+        }
+        let _ = reader.page_bounds(row_group, column, &meter);
+        let _ = reader.may_contain(row_group, column, &[7; 16], &meter);
         if reader.columns()[column].kind == Kind::Id {
             let found = reader.find_id(row_group, column, rows.clone(), &[7; 16]);
             assert!(found.ok().flatten().is_none_or(|found| found.end <= rows.end));
