@@ -17,6 +17,7 @@ use suyuan_query::tags::{
     LegacyTag, TAG_BYTES_MAX, TAG_LIMIT, TagNames, TagNamesRequest, TagScope, TagValues,
     TagValuesRequest, legacy_tag, tag_names, tag_values,
 };
+use suyuan_testkit::traceql::span::{RefSpan, RefValue};
 use suyuan_traceql::{lenient, parse_attribute};
 use tags::store::TestStore;
 
@@ -437,6 +438,38 @@ fn nobody_waits_for_a_cancelled_question() {
     assert!(matches!(found, Err(QueryError::Cancelled)));
     let found = tag_names(&snapshot, &names_request(None, ""), &cancelled);
     assert!(matches!(found, Err(QueryError::Cancelled)));
+}
+
+#[test]
+fn names_and_texts_are_told_without_looking_at_spans() {
+    let anna = tenant("anna");
+    // So many that the block has a column for the key.
+    let span = |number: u64| {
+        let route = RefValue::Text(format!("/{}", number % 3));
+        let mut span = RefSpan::plain(u128::from(number / 5 + 1), number + 1, 0, 1);
+        span.name = format!("GET {}", number % 2);
+        span.attributes = vec![("http.route".to_owned(), route)];
+        span.resource = vec![("pod".to_owned(), RefValue::Int(7))];
+        span
+    };
+    let spans: Vec<RefSpan> = (0..10_000).map(span).collect();
+    let store = TestStore::new();
+    store.publish_spans(&anna, &spans);
+    store.flush();
+    let found = names(&store, &anna, &names_request(None, ""));
+    assert_eq!(show_names(&found), "resource: pod\nspan: http.route\n");
+    assert_eq!((found.accounting.bytes_read, found.accounting.spans_inspected), (0, 0));
+    for (tag, expected) in [
+        ("span.http.route", "string /0, string /1, string /2"),
+        ("name", "string GET 0, string GET 1"),
+        ("resource.pod", "int 7"),
+    ] {
+        let found = values(&store, &anna, &values_request(tag, ""));
+        assert_eq!(show_values(&found), expected);
+        assert_eq!(found.accounting.spans_inspected, 0, "{tag}");
+    }
+    let found = values(&store, &anna, &values_request("span.nobody", ""));
+    assert_eq!((found.values.len(), found.accounting.units_read), (0, 0));
 }
 
 #[test]
