@@ -11,6 +11,7 @@ pub mod random;
 pub mod runner;
 pub mod script;
 pub mod search;
+pub mod shown;
 pub mod span;
 pub mod structure;
 pub mod table;

@@ -11,11 +11,14 @@ use suyuan_block::meta::TimeRange;
 use suyuan_ids::TraceId;
 use suyuan_model::{Chunk, Publication, Tenant, UnixNanosRange};
 use suyuan_objects::faulty::MemoryObjects;
-use suyuan_query::search::{Budget, Explain, FoundSpan, FoundTrace, SearchRequest, search};
+use suyuan_query::search::{
+    AnswerValue, Budget, Explain, FoundSpan, FoundTrace, SearchRequest, search,
+};
 use suyuan_store::{
     CompactionPolicy, CompactionStart, KeepPolicy, LogControl, Options, RetentionPolicy, Store,
 };
 use suyuan_testkit::traceql::search::{RefFound, RefFoundSpan, RefQuestion};
+use suyuan_testkit::traceql::shown::RefShown;
 use suyuan_testkit::traceql::span::RefSpan;
 use suyuan_testkit::traceql::table::chunk;
 use suyuan_wal::{Position, Uuid};
@@ -266,8 +269,10 @@ fn other_tenant() -> Tenant {
 fn found(trace: &FoundTrace) -> RefFound {
     let span = |span: &FoundSpan| RefFoundSpan {
         span_id: u64::from_be_bytes(*span.id.as_bytes()),
+        name: span.name.as_deref().map(str::to_owned),
         start_unix_nanos: span.start_unix_nanos,
         duration_nanos: span.duration_nanos,
+        attributes: span.attributes.iter().map(|(key, v)| (key.to_string(), shown(v))).collect(),
     };
     let services = trace.services.iter();
     RefFound {
@@ -281,5 +286,14 @@ fn found(trace: &FoundTrace) -> RefFound {
         services: services
             .map(|stats| (stats.service.to_string(), stats.n_spans, stats.n_errors))
             .collect(),
+    }
+}
+
+fn shown(value: &AnswerValue) -> RefShown {
+    match value {
+        AnswerValue::String(text) => RefShown::Text(text.to_string()),
+        AnswerValue::Bool(value) => RefShown::Bool(*value),
+        AnswerValue::Int(value) => RefShown::Int(*value),
+        AnswerValue::Double(value) => RefShown::Double(value.to_bits()),
     }
 }

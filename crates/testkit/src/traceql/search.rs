@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use suyuan_traceql::ast::FieldExpr;
 
 use super::evaluate::{RefFilter, Subject};
+use super::shown::{Reads, RefShown, make_uniform};
 use super::span::{RefSpan, STATUS_ERROR};
 use super::structure::{TraceFacts, sort_key};
 use super::table::content_hash;
@@ -42,8 +43,23 @@ pub struct RefFound {
 #[derive(Clone, Debug, PartialEq)]
 pub struct RefFoundSpan {
     pub span_id: u64,
+    /// If the filter reads names.
+    pub name: Option<String>,
     pub start_unix_nanos: i64,
     pub duration_nanos: i64,
+    /// What the filter reads, by key.
+    pub attributes: Vec<(String, RefShown)>,
+}
+
+impl RefFound {
+    /// The same, as far as it does not depend on what the filter reads.
+    pub fn without_what_is_read(mut self) -> Self {
+        for span in &mut self.spans {
+            span.name = None;
+            span.attributes.clear();
+        }
+        self
+    }
 }
 
 /// All traces, put together.
@@ -92,11 +108,15 @@ impl<'a> RefTraces<'a> {
     /// The answer; an error if a regular expression is none.
     pub fn search(&self, question: &RefQuestion) -> Result<Vec<RefFound>, String> {
         let filter = RefFilter::new(&question.filter)?;
+        let reads = Reads::of(&question.filter);
         let asked = self.0.iter().filter(|trace| trace.is_asked(question));
-        let mut found: Vec<RefFound> =
-            asked.filter_map(|trace| trace.found(&filter, question.spans_per_set)).collect();
+        let mut found: Vec<RefFound> = asked
+            .filter_map(|trace| trace.found(&filter, &reads, question.spans_per_set))
+            .collect();
         found.sort_by_key(|trace| (std::cmp::Reverse(trace.start_unix_nanos), trace.trace_id));
         found.truncate(question.limit);
+        let spans = found.iter_mut().flat_map(|trace| &mut trace.spans);
+        make_uniform(spans.map(|span| &mut span.attributes));
         Ok(found)
     }
 }
@@ -119,16 +139,20 @@ impl RefTrace<'_> {
             && question.duration_nanos_max.is_none_or(|max| duration_nanos <= i128::from(max))
     }
 
-    fn found(&self, filter: &RefFilter<'_>, spans_per_set: usize) -> Option<RefFound> {
+    fn found(
+        &self,
+        filter: &RefFilter<'_>,
+        reads: &Reads<'_>,
+        spans_per_set: usize,
+    ) -> Option<RefFound> {
         let subject = |number| Subject { spans: &self.spans, facts: &self.facts, number };
-        let matched: Vec<&RefSpan> = (0..self.spans.len())
-            .filter(|number| filter.holds(subject(*number)))
-            .map(|number| self.spans[number])
-            .collect();
+        let matched: Vec<Subject<'_>> =
+            (0..self.spans.len()).map(subject).filter(|subject| filter.holds(*subject)).collect();
         if matched.is_empty() {
             return None;
         }
         let root = self.facts.root.map(|root| self.spans[root]);
+        let shown = matched.iter().take(spans_per_set);
         Some(RefFound {
             trace_id: self.id,
             root_service: root.and_then(RefSpan::service_name).map(str::to_owned),
@@ -136,7 +160,7 @@ impl RefTrace<'_> {
             start_unix_nanos: self.facts.start_unix_nanos,
             end_unix_nanos: self.facts.end_unix_nanos,
             n_matched: matched.len() as u64,
-            spans: matched.into_iter().take(spans_per_set).map(found_span).collect(),
+            spans: shown.map(|subject| found_span(subject, reads)).collect(),
             services: self.services(),
         })
     }
@@ -153,10 +177,13 @@ impl RefTrace<'_> {
     }
 }
 
-fn found_span(span: &RefSpan) -> RefFoundSpan {
+fn found_span(subject: &Subject<'_>, reads: &Reads<'_>) -> RefFoundSpan {
+    let span = subject.spans[subject.number];
     RefFoundSpan {
         span_id: span.span_id,
+        name: reads.name().then(|| span.name.clone()),
         start_unix_nanos: span.start_unix_nanos,
         duration_nanos: span.duration_nanos(),
+        attributes: reads.shown(*subject),
     }
 }
