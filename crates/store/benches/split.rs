@@ -63,8 +63,18 @@ fn main() {
     store.start(control.clone()).expect("starts");
     let tenant = Tenant::single();
     for (number, part) in parts.iter().enumerate() {
-        publish(&store, &control, &tenant, part);
-        if number + 1 < parts.len() {
+        let is_last = number + 1 == parts.len();
+        let mut times = Vec::new();
+        publish(&store, &control, &tenant, part, || {
+            if is_last {
+                times.push(timed(|| store.snapshot(&tenant).split().expect("readable")).1);
+            }
+        });
+        times.sort();
+        if let Some(middle) = times.get(times.len() / 2) {
+            println!("after each of {} chunks: {:.1} ms until known", times.len(), millis(*middle));
+        }
+        if !is_last {
             store.flush().expect("becomes a block");
         }
         let (split, time) = timed(|| store.snapshot(&tenant).split().expect("readable"));
@@ -94,7 +104,8 @@ fn main() {
     }
 }
 
-fn publish(store: &Store, control: &Cuts, tenant: &Tenant, folder: &Path) {
+/// `then`: called when a chunk is there.
+fn publish(store: &Store, control: &Cuts, tenant: &Tenant, folder: &Path, mut then: impl FnMut()) {
     let entries = std::fs::read_dir(folder).expect("the folder can be read");
     let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
     paths.retain(|path| path.extension().is_some_and(|extension| extension == "pb"));
@@ -114,6 +125,7 @@ fn publish(store: &Store, control: &Cuts, tenant: &Tenant, folder: &Path) {
         });
         chunk_number += 1;
         table.clear();
+        then();
     };
     for path in paths {
         let body = std::fs::read(path).expect("the file can be read");
