@@ -200,6 +200,8 @@ pub struct Accounting {
     pub n_left_in_pieces: u64,
 }
 
+/// Traces that a thread puts together before it takes more.
+const TRACES_PER_TASK: usize = 256;
 /// OTLP's `STATUS_CODE_ERROR`.
 const STATUS_ERROR: i32 = 2;
 
@@ -339,12 +341,28 @@ fn standing_traces(
     if traces.is_empty() {
         return Ok(Vec::new());
     }
-    let meter = ReadMeter::default();
-    let mut standing = Standing::new(question);
-    let found = standing.found(&traces, &meter, &mut accounting.skipped)?;
-    accounting.bytes_read += meter.bytes();
-    accounting.requests += meter.requests();
-    Ok(found)
+    // Neighbours lie in the same chunks, so that threads take many at a time.
+    let parts: Vec<&[TraceRef]> = traces.chunks(TRACES_PER_TASK).collect();
+    let next = AtomicUsize::new(0);
+    let n_threads = question.budget.threads.clamp(1, parts.len());
+    let found = on_threads(n_threads, |help| {
+        let meter = ReadMeter::default();
+        let (mut found, mut skipped) = (Vec::new(), Vec::new());
+        let mut standing = Standing::new(question);
+        while let Some(part) = parts.get(next.fetch_add(1, Relaxed)) {
+            help.call_if_late();
+            found.extend(standing.found(part, &meter, &mut skipped)?);
+        }
+        Ok((found, skipped, meter))
+    })?;
+    let mut all = Vec::with_capacity(traces.len());
+    for (found, skipped, meter) in found {
+        all.extend(found);
+        skipped.into_iter().for_each(|one| add_skipped(&mut accounting.skipped, one));
+        accounting.bytes_read += meter.bytes();
+        accounting.requests += meter.requests();
+    }
+    Ok(all)
 }
 
 /// Those of the whole traces that have a place beside the others.

@@ -4,12 +4,13 @@
 //! shows of them. A row that repeats another one or was replaced by it counts for nothing, so
 //! nothing is certain of these traces before they were put together.
 
-use std::collections::{BTreeMap, HashMap};
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use suyuan_block::traces::TraceSummary;
-use suyuan_model::{Batch, Columns, Field};
+use suyuan_model::{Batch, Chunk, Columns, Field};
 use suyuan_objects::ReadMeter;
 use suyuan_store::{
     Assembled, AssembledPiece, Skipped, SpanStructure, TraceKey, TraceRef, UnitName,
@@ -49,6 +50,8 @@ struct OfBatch<'g> {
     trace_of_row: Vec<u32>,
     /// For each row of the batch, if it is needed.
     structure: Option<Vec<SpanStructure>>,
+    /// Of each resource, if it was asked for.
+    services: OnceCell<Vec<&'g str>>,
 }
 
 /// What of a trace stands.
@@ -233,6 +236,7 @@ impl<'g> OfBatch<'g> {
             trace_of_row: if is_needed { vec![0; n_rows] } else { Vec::new() },
             structure: (needs == TraceNeeds::Structure)
                 .then(|| vec![SpanStructure::default(); n_rows]),
+            services: OnceCell::new(),
         }
     }
 
@@ -271,7 +275,7 @@ impl<'g> OfBatch<'g> {
     }
 }
 
-impl Whole<'_> {
+impl<'g> Whole<'g> {
     fn n_matched(&self) -> u64 {
         self.matched.iter().map(|rows| rows.len() as u64).sum()
     }
@@ -306,24 +310,38 @@ impl Whole<'_> {
     }
 
     fn services(&self) -> Vec<ServiceStats> {
-        let mut services: BTreeMap<&str, (u32, u32)> = BTreeMap::new();
-        for piece in self.pieces {
-            let chunk = &piece.batch.chunk;
+        // Few: a trace has a handful of services.
+        let mut services: Vec<(&str, u32, u32)> = Vec::new();
+        for (piece, of_batch) in self.pieces.iter().zip(&self.batches) {
+            let chunk: &'g Chunk = &piece.batch.chunk;
+            let names = of_batch.services.get_or_init(|| service_names(chunk));
             for row in &piece.rows {
                 let at = *row as usize;
-                let service = chunk.resources.service_name(chunk.resource.value(at));
-                let (n_spans, n_errors) = services.entry(service.unwrap_or_default()).or_default();
-                *n_spans += 1;
-                *n_errors += u32::from(chunk.status_code.value(at) == STATUS_ERROR);
+                let name = names[chunk.resource.value(at) as usize];
+                let known = services.iter().position(|service| service.0 == name);
+                let place = known.unwrap_or_else(|| {
+                    services.push((name, 0, 0));
+                    services.len() - 1
+                });
+                services[place].1 += 1;
+                services[place].2 += u32::from(chunk.status_code.value(at) == STATUS_ERROR);
             }
         }
-        let stats = |(service, (n_spans, n_errors)): (&str, _)| ServiceStats {
+        services.sort_unstable_by_key(|service| service.0);
+        let stats = |(service, n_spans, n_errors): (&str, u32, u32)| ServiceStats {
             service: service.into(),
             n_spans,
             n_errors,
         };
         services.into_iter().map(stats).collect()
     }
+}
+
+/// Of each resource that spans have.
+fn service_names(chunk: &Chunk) -> Vec<&str> {
+    let n_resources = chunk.resource.values().iter().max().map_or(0, |last| last + 1);
+    let name = |resource| chunk.resources.service_name(resource).unwrap_or_default();
+    (0..n_resources).map(name).collect()
 }
 
 /// Names a block of which something is missing, once.
