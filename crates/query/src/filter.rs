@@ -40,7 +40,7 @@ mod texts;
 mod traces;
 
 use suyuan_model::{AttributeOwner, Batch, Columns, Field, Resources, Scopes, ValueType};
-use suyuan_store::{Probe, Unit, UnitPresence};
+use suyuan_store::{Between, Probe, Unit, UnitPresence};
 use suyuan_traceql::ast::{Attribute, AttributeScope, FieldExpr, Intrinsic};
 
 use self::expr::Expr;
@@ -116,13 +116,17 @@ impl Filter {
             single => vec![single],
         };
         let mut numbers = Numbers::default();
-        let mut conditions: Vec<Condition> =
-            operands.into_iter().map(|expr| Condition::new(expr, &mut numbers)).collect();
+        let mut conditions = Vec::with_capacity(operands.len());
+        for expr in operands {
+            conditions.extend(expr.is_of_roots().then(|| Condition::at_depth_zero(&expr)));
+            conditions.push(Condition::new(expr, &mut numbers));
+        }
         conditions.sort_by_cached_key(|condition| (condition.needs, condition.plan.cost()));
         Ok(Self { conditions, is_never: false, reads })
     }
 
-    /// What all must hold, the cheapest and most selective first. Whatever reads events is in one
+    /// What all must hold, the cheapest and most selective first; one may follow from another that
+    /// needs more. Whatever reads events is in one
     /// condition, whatever reads links too. None: every row fulfils the filter, unless
     /// [`Self::is_never`].
     pub fn conditions(&self) -> &[Condition] {
@@ -134,9 +138,12 @@ impl Filter {
         self.is_never
     }
 
-    /// Columns of all conditions, those that need whole traces included.
+    /// Columns of all conditions, those that need whole traces included. Without depths: they only
+    /// spare looks at traces.
     pub fn columns(&self) -> Columns {
-        self.conditions.iter().fold(Columns::default(), |all, condition| {
+        let needed = self.conditions.iter();
+        let needed = needed.filter(|condition| !matches!(condition.plan, Node::AtDepthZero));
+        needed.fold(Columns::default(), |all, condition| {
             all.union(&condition.columns).union(&condition.trace_columns)
         })
     }
@@ -167,6 +174,17 @@ impl Condition {
             }
         });
         Self { expr, plan, columns, trace_columns, needs }
+    }
+
+    /// What must hold as well where something of roots is asked: depths are read without traces.
+    fn at_depth_zero(of_roots: &Expr) -> Self {
+        Self {
+            expr: of_roots.clone(),
+            plan: Node::AtDepthZero,
+            columns: Columns::default().with(Field::Depth),
+            trace_columns: Columns::default(),
+            needs: TraceNeeds::Nothing,
+        }
     }
 
     /// What [`Self::evaluate`] reads without a [`TraceContext`].
@@ -202,6 +220,11 @@ impl Condition {
     /// What rows must have exactly: of each list at least one. An empty list never comes.
     pub fn probes(&self, keys: &dyn KeyPresence) -> Vec<Vec<Probe<'_>>> {
         prune::probes(&self.expr, keys)
+    }
+
+    /// Bounds between which values of every row that fulfils it lie: all of them hold.
+    pub fn bounds(&self, keys: &dyn KeyPresence) -> Vec<Between<'_>> {
+        prune::bounds(&self.expr, keys)
     }
 
     /// Which of `rows` fulfil it. The batch has the columns asked for; without `traces` those of

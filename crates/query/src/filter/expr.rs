@@ -216,6 +216,45 @@ impl Expr {
         }
     }
 
+    /// A key without which no span fulfils it.
+    pub(super) fn required_span_key(&self) -> Option<&str> {
+        match self {
+            Self::Compare(_, left, right) => {
+                left.required_for_value().or_else(|| right.required_for_value())
+            }
+            Self::Matches { of, .. } | Self::IsNil(of, false) | Self::Is(of, _) => {
+                of.required_for_value()
+            }
+            Self::And(operands) => operands.iter().find_map(Self::required_span_key),
+            _ => None,
+        }
+    }
+
+    /// A key without which a span has no value for it.
+    fn required_for_value(&self) -> Option<&str> {
+        match self {
+            Self::Attribute(Attribute::Named { scope: AttributeScope::Span, name }) => Some(name),
+            Self::Minus(of) | Self::Not(of) => of.required_for_value(),
+            Self::Calculate(_, left, right) => {
+                left.required_for_value().or_else(|| right.required_for_value())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether only roots can fulfil it: those alone have -1 as their parent's number.
+    pub(super) fn is_of_roots(&self) -> bool {
+        let Self::Compare(comparison, of, other) = self else { return false };
+        let (Self::Attribute(of), Self::Constant(other)) = (&**of, &**other) else { return false };
+        let holds = |number| Scalar::Int(number).compare(*comparison, other);
+        let falls = match comparison {
+            Comparison::Less | Comparison::LessOrEqual => true,
+            Comparison::Equal => holds(-1),
+            _ => false,
+        };
+        *of == Attribute::Intrinsic(Intrinsic::NestedSetParent) && falls && !holds(0)
+    }
+
     /// Every attribute that is read, in the order of the text, as often as it is.
     pub(super) fn visit_attributes<'a>(&'a self, visit: &mut dyn FnMut(&'a Attribute)) {
         match self {

@@ -26,31 +26,42 @@ const TEXT_BYTES_MAX: usize = 4_096;
 
 #[derive(Debug)]
 pub(super) enum Matcher {
-    Everything,
     /// One of a few texts.
     Texts(HashSet<Box<str>, RandomState>),
-    Prefix(Box<str>),
-    Suffix(Box<str>),
-    Contains(Finder<'static>),
-    Regex {
-        regex: Box<Regex>,
-        /// Is part of every text that matches.
-        literal: Option<Finder<'static>>,
-    },
+    /// Nothing but texts with anything between them.
+    Outline(Outline),
+    /// What has this outline needs a look at the rest.
+    Regex { regex: Box<Regex>, outline: Outline },
+}
+
+/// Texts that follow each other, with anything between them.
+#[derive(Debug)]
+pub(super) struct Outline {
+    prefix: Box<str>,
+    parts: Vec<Finder<'static>>,
+    suffix: Box<str>,
+    /// All of them, not empty, for searches.
+    literals: Vec<Finder<'static>>,
 }
 
 impl Matcher {
     pub(super) fn compile(pattern: &str) -> Result<Self, FilterError> {
         let invalid = |reason: String| FilterError::Regex { pattern: pattern.into(), reason };
         let rewritten = rewrite(pattern).map_err(|wrong| invalid(wrong.0))?;
-        // Alone first: `a)(b` is not valid, and within a group it would be.
         let hir = regex_syntax::ParserBuilder::new()
             .dot_matches_new_line(true)
             .build()
             .parse(&rewritten)
-            .map_err(|error| invalid(reason(&error)))?;
-        if let Some(simple) = Self::without_regex(&hir) {
-            return Ok(simple);
+            .map_err(|error| invalid(error.to_string()))?;
+        // Put together again without groups, so that texts beside each other become one.
+        let parts = without_anchors(flat(&hir));
+        let hir = Hir::concat(parts.into_iter().cloned().collect());
+        if let Some(texts) = texts(&hir) {
+            return Ok(Self::Texts(texts));
+        }
+        let (outline, is_all) = Outline::of(&flat(&hir));
+        if is_all {
+            return Ok(Self::Outline(outline));
         }
         let regex = RegexBuilder::new(&format!("^(?:{rewritten})$"))
             .dot_matches_new_line(true)
@@ -62,19 +73,15 @@ impl Matcher {
                 }
                 other => invalid(other.to_string()),
             })?;
-        let literal = required_literal(&hir).map(|literal| Finder::new(literal).into_owned());
-        Ok(Self::Regex { regex: Box::new(regex), literal })
+        Ok(Self::Regex { regex: Box::new(regex), outline })
     }
 
     #[inline]
     pub(super) fn is_match(&self, text: &str) -> bool {
         match self {
-            Self::Everything => true,
             Self::Texts(texts) => texts.contains(text),
-            Self::Prefix(prefix) => text.starts_with(&**prefix),
-            Self::Suffix(suffix) => text.ends_with(&**suffix),
-            Self::Contains(part) => part.find(text.as_bytes()).is_some(),
-            Self::Regex { regex, .. } => regex.is_match(text),
+            Self::Outline(outline) => outline.is_match(text),
+            Self::Regex { regex, outline } => outline.is_match(text) && regex.is_match(text),
         }
     }
 
@@ -84,53 +91,51 @@ impl Matcher {
         Some(texts.iter().map(|text| &**text))
     }
 
-    /// What every text that matches contains, for searches over many texts at once.
-    pub(super) fn literal(&self) -> Option<&Finder<'static>> {
+    /// Each is part of every text that matches, for searches over many texts at once.
+    pub(super) fn literals(&self) -> &[Finder<'static>] {
         match self {
-            Self::Contains(part) => Some(part),
-            Self::Regex { literal, .. } => literal.as_ref(),
-            _ => None,
+            Self::Texts(_) => &[],
+            Self::Outline(outline) | Self::Regex { outline, .. } => &outline.literals,
         }
-    }
-
-    /// Whether [`Self::literal`] in a text is all that it takes.
-    pub(super) fn is_literal_enough(&self) -> bool {
-        matches!(self, Self::Contains(_))
-    }
-
-    fn without_regex(hir: &Hir) -> Option<Self> {
-        let mut parts = flat(hir);
-        // The whole text has to match anyway.
-        if matches!(parts.first().map(|part| part.kind()), Some(HirKind::Look(Look::Start))) {
-            parts.remove(0);
-        }
-        if matches!(parts.last().map(|part| part.kind()), Some(HirKind::Look(Look::End))) {
-            parts.pop();
-        }
-        match &parts[..] {
-            [one] if is_anything(one) => return Some(Self::Everything),
-            [text, rest] if is_anything(rest) && literal(text).is_some() => {
-                return Some(Self::Prefix(literal(text)?.into()));
-            }
-            [rest, text] if is_anything(rest) && literal(text).is_some() => {
-                return Some(Self::Suffix(literal(text)?.into()));
-            }
-            [before, text, after] if is_anything(before) && is_anything(after) => {
-                let part = literal(text)?;
-                return Some(Self::Contains(Finder::new(part).into_owned()));
-            }
-            _ => {}
-        }
-        let whole = Hir::concat(parts.into_iter().cloned().collect());
-        texts(&whole).map(Self::Texts)
     }
 }
 
-fn reason(error: &regex_syntax::Error) -> String {
-    match error {
-        regex_syntax::Error::Parse(error) => error.kind().to_string(),
-        regex_syntax::Error::Translate(error) => error.kind().to_string(),
-        other => other.to_string(),
+impl Outline {
+    /// Of what follows each other, and whether it says everything.
+    fn of(hirs: &[&Hir]) -> (Self, bool) {
+        let text = |place: usize| hirs.get(place).and_then(|hir| literal(hir));
+        let prefix = text(0).unwrap_or_default();
+        let from = usize::from(!prefix.is_empty());
+        let last = hirs.len().saturating_sub(1);
+        let suffix = if last >= from { text(last).unwrap_or_default() } else { "" };
+        let to = hirs.len() - usize::from(!suffix.is_empty());
+        let middle = &hirs[from..to];
+        let texts: Vec<&str> = middle.iter().filter_map(|hir| literal(hir)).collect();
+        let is_all = middle.iter().all(|hir| is_anything(hir) || literal(hir).is_some())
+            && middle.first().is_some_and(|hir| is_anything(hir))
+            && middle.last().is_some_and(|hir| is_anything(hir));
+        let literals = [prefix].into_iter().chain(texts.iter().copied()).chain([suffix]);
+        let literals = literals.filter(|text| !text.is_empty());
+        let outline = Self {
+            prefix: prefix.into(),
+            parts: texts.iter().map(|text| Finder::new(text).into_owned()).collect(),
+            suffix: suffix.into(),
+            literals: literals.map(|text| Finder::new(text).into_owned()).collect(),
+        };
+        (outline, is_all)
+    }
+
+    /// Taking each part where it stands first leaves most for the others.
+    #[inline]
+    fn is_match(&self, text: &str) -> bool {
+        let Some(rest) = text.strip_prefix(&*self.prefix) else { return false };
+        let Some(rest) = rest.strip_suffix(&*self.suffix) else { return false };
+        let mut rest = rest.as_bytes();
+        for part in &self.parts {
+            let Some(place) = part.find(rest) else { return false };
+            rest = &rest[place + part.needle().len()..];
+        }
+        true
     }
 }
 
@@ -141,6 +146,20 @@ fn flat(hir: &Hir) -> Vec<&Hir> {
         HirKind::Concat(parts) => parts.iter().flat_map(flat).collect(),
         _ => vec![hir],
     }
+}
+
+/// The whole text has to match anyway.
+fn without_anchors(mut parts: Vec<&Hir>) -> Vec<&Hir> {
+    let is = |part: Option<&&Hir>, look| {
+        part.is_some_and(|part| matches!(part.kind(), HirKind::Look(found) if *found == look))
+    };
+    while is(parts.first(), Look::Start) {
+        parts.remove(0);
+    }
+    while is(parts.last(), Look::End) {
+        parts.pop();
+    }
+    parts
 }
 
 /// `.*`, lazy or not.
@@ -182,15 +201,4 @@ fn texts(hir: &Hir) -> Option<HashSet<Box<str>, RandomState>> {
         std::str::from_utf8(literal.as_bytes()).ok().map(Box::from)
     };
     sequence.literals()?.iter().map(text).collect()
-}
-
-/// The longest text that is part of every match.
-fn required_literal(hir: &Hir) -> Option<&[u8]> {
-    match hir.kind() {
-        HirKind::Literal(literal) => Some(&literal.0),
-        HirKind::Capture(capture) => required_literal(&capture.sub),
-        HirKind::Repetition(repetition) if repetition.min > 0 => required_literal(&repetition.sub),
-        HirKind::Concat(parts) => parts.iter().filter_map(required_literal).max_by_key(|l| l.len()),
-        _ => None,
-    }
 }

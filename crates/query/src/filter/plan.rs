@@ -10,6 +10,7 @@ use suyuan_model::{Chunk, Resources, Scopes};
 use suyuan_traceql::ast::Attribute;
 
 use super::expr::{Absent, Expr, is_of_event, is_of_link};
+use super::kernel::{Positions, select};
 use super::look::{Look, RowsOf};
 use super::row::Row;
 use super::rows::RowSet;
@@ -27,6 +28,8 @@ pub(super) enum Node {
     Event(Box<Node>, bool),
     Link(Box<Node>, bool),
     RowByRow(Expr),
+    /// Spans above which there is nothing, as far as the batch says.
+    AtDepthZero,
 }
 
 /// Numbers tests.
@@ -136,6 +139,7 @@ impl Node {
             Self::Test(test) => test.cost(),
             Self::Event(inner, _) | Self::Link(inner, _) => inner.cost() + 10,
             Self::RowByRow(_) => ROW_COST,
+            Self::AtDepthZero => 1,
         }
     }
 
@@ -169,7 +173,7 @@ impl Node {
                 any
             }
             Self::Test(test) => test.possible(resources, scopes, source),
-            Self::Event(..) | Self::Link(..) | Self::RowByRow(_) => {
+            Self::Event(..) | Self::Link(..) | Self::RowByRow(_) | Self::AtDepthZero => {
                 Possible { pass: true, fail: true }
             }
         }
@@ -226,6 +230,10 @@ impl Node {
                 by_items(span_rows, within, *if_none, |asked| inner.rows(asked, &look, source))
             }
             Self::RowByRow(expr) => row_by_row(expr, within, look),
+            Self::AtDepthZero => match &look.batch.depth {
+                Some(depths) => select(depths, Positions::Dense, within, |depth| depth == 0),
+                None => within.clone(),
+            },
         }
     }
 }
@@ -270,7 +278,11 @@ fn row_by_row(expr: &Expr, within: &RowSet, look: &Look<'_>) -> RowSet {
     }
     let (reads_events, reads_links) = (expr.reads_events(), expr.reads_links());
     let mut rows = RowSet::none(within.n_rows());
-    for number in within.iter() {
+    let asked = match (look.of, expr.required_span_key()) {
+        (RowsOf::Spans, Some(key)) => &having(&look.batch.chunk, key, within),
+        _ => within,
+    };
+    for number in asked.iter() {
         let row = look.row(number);
         let holds = match look.of {
             RowsOf::Spans => holds_for_one(expr, row, reads_events, reads_links),
@@ -280,6 +292,16 @@ fn row_by_row(expr: &Expr, within: &RowSet, look: &Look<'_>) -> RowSet {
             rows.insert(number);
         }
     }
+    rows
+}
+
+/// The rows of `within` that have a key.
+fn having(chunk: &Chunk, key: &str, within: &RowSet) -> RowSet {
+    let mut rows = RowSet::none(within.n_rows());
+    for column in chunk.attributes.columns.iter().filter(|column| &*column.key == key) {
+        rows.unite(&Positions::of(&column.rows, within.n_rows()).rows(within.n_rows()));
+    }
+    rows.intersect(within);
     rows
 }
 

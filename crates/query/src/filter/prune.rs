@@ -5,15 +5,18 @@
 
 use suyuan_ids::TraceId;
 use suyuan_model::{AttributeOwner, ValueType};
-use suyuan_store::{Probe, UnitPresence};
+use suyuan_store::{Between, Probe, UnitPresence};
 use suyuan_traceql::ast::{Attribute, AttributeScope, Intrinsic};
 
 use super::KeyPresence;
 use super::expr::Expr;
-use super::scalar::{Comparison, Scalar};
+use super::scalar::{Comparison, Number, Scalar};
 
 /// Longer lists of values are not probed: each costs a look into a filter.
 const PROBES_MAX: usize = 256;
+
+/// Up to here floats tell integers apart.
+const WHOLE_FLOATS_MAX: f64 = (1u64 << 52) as f64;
 
 const TEXTS: &[ValueType] = &[ValueType::String, ValueType::Array];
 const NUMBERS: &[ValueType] = &[ValueType::Int, ValueType::Double, ValueType::Array];
@@ -145,7 +148,12 @@ pub(super) fn probes<'a>(expr: &'a Expr, keys: &dyn KeyPresence) -> Vec<Vec<Prob
             let (Expr::Attribute(of), Expr::Constant(value)) = (&**of, &**other) else {
                 return Vec::new();
             };
-            equal_to(of, value, keys).map(|probe| vec![vec![probe]]).unwrap_or_default()
+            equal_to(of, value, keys).map(|list| vec![list]).unwrap_or_default()
+        }
+        Expr::Is(of, value) => {
+            let Expr::Attribute(of) = &**of else { return Vec::new() };
+            let probe = |key| vec![vec![Probe::SpanBool { key, value: *value }]];
+            only_on_spans(of, &[], keys).map(probe).unwrap_or_default()
         }
         Expr::Matches { of, matcher, is_negated: false, .. } => {
             let (Expr::Attribute(of), Some(texts)) = (&**of, matcher.texts()) else {
@@ -166,17 +174,97 @@ fn equal_to<'a>(
     of: &'a Attribute,
     value: &'a Scalar<'static>,
     keys: &dyn KeyPresence,
-) -> Option<Probe<'a>> {
+) -> Option<Vec<Probe<'a>>> {
     match value {
         Scalar::Text(text) if *of == Attribute::Intrinsic(Intrinsic::TraceId) => {
             let digits = text.trim_start_matches('0');
             let id = if digits.is_empty() { 0 } else { u128::from_str_radix(digits, 16).ok()? };
-            Some(Probe::TraceId(TraceId::from_bytes(id.to_be_bytes())))
+            Some(vec![Probe::TraceId(TraceId::from_bytes(id.to_be_bytes()))])
         }
-        Scalar::Text(text) => text_probe(of, text, keys),
-        Scalar::Int(value) | Scalar::Nanos(value) => {
-            let key = only_on_spans(of, &[ValueType::Double, ValueType::Array], keys)?;
-            Some(Probe::SpanInt { key, value: *value })
+        Scalar::Text(text) => text_probe(of, text, keys).map(|probe| vec![probe]),
+        Scalar::Bool(value) => {
+            let key = only_on_spans(of, &[ValueType::Array], keys)?;
+            Some(vec![Probe::SpanBool { key, value: *value }])
+        }
+        _ => number_probes(of, value.number()?, keys),
+    }
+}
+
+/// The number as an integer and as a float, of those types that spans have.
+fn number_probes<'a>(
+    of: &'a Attribute,
+    number: Number,
+    keys: &dyn KeyPresence,
+) -> Option<Vec<Probe<'a>>> {
+    let key = only_on_spans(of, &[ValueType::Array], keys)?;
+    let has = |t| keys.presence(AttributeOwner::Span, key, t) == UnitPresence::Maybe;
+    let float = number.as_float();
+    let whole = match number {
+        Number::Whole(value) => Some(value),
+        Number::Float(value) if value.abs() >= WHOLE_FLOATS_MAX => return None,
+        Number::Float(value) => (value.fract() == 0.0).then_some(value as i64),
+    };
+    let mut probes = Vec::new();
+    if has(ValueType::Int) {
+        probes.extend(whole.map(|value| Probe::SpanInt { key, value }));
+    }
+    if has(ValueType::Double) {
+        // There are two zeros, which are equal and differ in their bits.
+        if float == 0.0 {
+            return None;
+        }
+        probes.push(Probe::SpanDouble { key, value: float });
+    }
+    (!probes.is_empty()).then_some(probes)
+}
+
+/// Bounds between which a value of every row lies that fulfils the expression.
+pub(super) fn bounds<'a>(expr: &'a Expr, keys: &dyn KeyPresence) -> Vec<Between<'a>> {
+    match expr {
+        Expr::And(operands) => operands.iter().flat_map(|operand| bounds(operand, keys)).collect(),
+        Expr::Compare(comparison, of, other) => match (&**of, &**other) {
+            (Expr::Attribute(of), Expr::Constant(value)) => (value.number())
+                .and_then(|number| number_bounds(of, *comparison, number, keys))
+                .map(|between| vec![between])
+                .unwrap_or_default(),
+            _ => Vec::new(),
+        },
+        _ => Vec::new(),
+    }
+}
+
+fn number_bounds<'a>(
+    of: &'a Attribute,
+    comparison: Comparison,
+    number: Number,
+    keys: &dyn KeyPresence,
+) -> Option<Between<'a>> {
+    let float = number.as_float();
+    if !float.is_finite() || float.abs() >= WHOLE_FLOATS_MAX {
+        return None;
+    }
+    // A little too wide where the comparison leaves out the bound itself.
+    let (has_min, has_max) = match comparison {
+        Comparison::Equal => (true, true),
+        Comparison::Less | Comparison::LessOrEqual => (false, true),
+        Comparison::Greater | Comparison::GreaterOrEqual => (true, false),
+        Comparison::NotEqual => return None,
+    };
+    let min = if has_min { float.floor() as i64 } else { i64::MIN };
+    let max = if has_max { float.ceil() as i64 } else { i64::MAX };
+    if *of == Attribute::Intrinsic(Intrinsic::Duration) {
+        return Some(Between::DurationNanos { min, max });
+    }
+    let key = only_on_spans(of, &[ValueType::Array], keys)?;
+    let has = |t| keys.presence(AttributeOwner::Span, key, t) == UnitPresence::Maybe;
+    match (has(ValueType::Int), has(ValueType::Double)) {
+        (true, false) => Some(Between::SpanInt { key, min, max }),
+        (false, true) => {
+            // The two zeros are equal.
+            let min =
+                if has_min { if float == 0.0 { -0.0 } else { float } } else { f64::NEG_INFINITY };
+            let max = if has_max { if float == 0.0 { 0.0 } else { float } } else { f64::INFINITY };
+            Some(Between::SpanDouble { key, min, max })
         }
         _ => None,
     }

@@ -17,6 +17,8 @@ use super::source::{Answers, SourceState};
 const DICTIONARY_PER_ROW: u32 = 4;
 /// A plain column is searched as one text if at least one in so many of its rows is asked for.
 const SEARCH_ROWS_PER_ASKED: usize = 4;
+/// Texts that are looked at before a whole column is searched.
+const SAMPLE: usize = 16;
 
 /// A test of a text.
 #[derive(Clone, Copy, Debug)]
@@ -54,11 +56,31 @@ pub(super) fn select_texts(
                     answers.of(codes[position], passes)
                 });
             }
-            answers.complete(passes);
+            complete(answers, values, test);
             select_codes(codes, positions, within, answers)
         }
         Strings::Plain(values) => select_plain(values, positions, within, test),
     }
+}
+
+/// Asks the whole dictionary.
+fn complete(answers: &mut Answers, values: &StringArray, test: TextTest<'_>) {
+    if !answers.is_complete
+        && let TextTest::Matches { matcher, is_negated } = test
+        && let Some(literal) = rarest(matcher, values)
+    {
+        answers.of_code.fill(u8::from(is_negated));
+        search(
+            values,
+            matcher,
+            literal,
+            |_| true,
+            |code| {
+                answers.of_code[code] = u8::from(!is_negated);
+            },
+        );
+    }
+    answers.complete(|code| test.passes(values.value(code)));
 }
 
 fn select_codes(
@@ -90,28 +112,37 @@ fn select_plain(
                 offsets[position + 1] - offsets[position] == len && values.value(position) == text
             })
         }
-        TextTest::Matches { matcher, is_negated: false } if is_searched => {
-            match matcher.literal() {
-                Some(literal) => search(values, positions, within, matcher, literal),
-                None => select_slowly(positions, within, |position| {
-                    matcher.is_match(values.value(position))
-                }),
+        TextTest::Matches { matcher, is_negated }
+            if is_searched && let Some(literal) = rarest(matcher, values) =>
+        {
+            let mut matching = RowSet::none(within.n_rows());
+            let is_wanted = |position: usize| {
+                within.contains(positions.row(position)) && positions.is_first(position)
+            };
+            search(values, matcher, literal, is_wanted, |position| {
+                matching.insert(positions.row(position));
+            });
+            if !is_negated {
+                return matching;
             }
+            let mut others = positions.rows(within.n_rows());
+            others.intersect(within);
+            others.subtract(&matching);
+            others
         }
         _ => select_slowly(positions, within, |position| test.passes(values.value(position))),
     }
 }
 
-/// Searches all texts at once for what a match must contain; only where it stands the expression
-/// has to run.
+/// Calls with each text that matches, of those that are wanted. All texts are searched at once for
+/// what a match must contain; only where that stands the expression has to run.
 fn search(
     values: &StringArray,
-    positions: Positions<'_>,
-    within: &RowSet,
     matcher: &Matcher,
     literal: &Finder<'_>,
-) -> RowSet {
-    let mut selected = RowSet::none(within.n_rows());
+    is_wanted: impl Fn(usize) -> bool,
+    mut visit: impl FnMut(usize),
+) {
     let (offsets, bytes) = (values.value_offsets(), values.value_data());
     let end = offsets[values.len()] as usize;
     let len = literal.needle().len();
@@ -126,14 +157,22 @@ fn search(
             from = hit + 1;
             continue;
         }
-        let row = positions.row(position);
-        if within.contains(row)
-            && positions.is_first(position)
-            && (matcher.is_literal_enough() || matcher.is_match(values.value(position)))
-        {
-            selected.insert(row);
+        if is_wanted(position) && matcher.is_match(values.value(position)) {
+            visit(position);
         }
         from = text_end;
     }
-    selected
+}
+
+/// Of what every match contains that which the first texts have least; none if they all have it.
+fn rarest<'a>(matcher: &'a Matcher, values: &StringArray) -> Option<&'a Finder<'static>> {
+    let sample = values.len().min(SAMPLE);
+    let hits = |literal: &Finder<'_>| {
+        let has = |position: &usize| literal.find(values.value(*position).as_bytes()).is_some();
+        (0..sample).filter(has).count()
+    };
+    let counted = matcher.literals().iter().map(|literal| (hits(literal), literal));
+    let (n_hits, rarest) =
+        counted.min_by_key(|(n_hits, literal)| (*n_hits, usize::MAX - literal.needle().len()))?;
+    (n_hits < sample).then_some(rarest)
 }

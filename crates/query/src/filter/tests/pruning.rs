@@ -1,7 +1,7 @@
 //! What is ruled out before rows are read.
 
 use suyuan_model::{AttributeOwner, ValueType};
-use suyuan_store::{Probe, UnitPresence};
+use suyuan_store::{Between, Probe, UnitPresence};
 
 use super::fixture::{Sent, batch, parse, span};
 use crate::filter::{Filter, KeyPresence, SourceState};
@@ -23,6 +23,10 @@ const KEYS: Keys = Keys(&[
     (AttributeOwner::Span, "int", ValueType::Int),
     (AttributeOwner::Span, "both", ValueType::Int),
     (AttributeOwner::Span, "both", ValueType::Double),
+    (AttributeOwner::Span, "double", ValueType::Double),
+    (AttributeOwner::Span, "flag", ValueType::Bool),
+    (AttributeOwner::Span, "list", ValueType::Int),
+    (AttributeOwner::Span, "list", ValueType::Array),
     (AttributeOwner::Resource, "shared", ValueType::String),
     (AttributeOwner::Resource, "service.name", ValueType::String),
     (AttributeOwner::Event, "of.event", ValueType::Bool),
@@ -100,8 +104,15 @@ fn equalities_are_probed_where_nothing_else_can_be_equal() {
     assert_eq!(probes(".text = `x`"), "text=x");
     assert_eq!(probes(".shared = `x`"), "");
     assert_eq!(probes("span.int = 5"), "int=5");
-    assert_eq!(probes("span.both = 5"), "");
-    assert_eq!(probes("span.int = 5.0"), "");
+    assert_eq!(probes("span.both = 5"), "both=5 | both=5.0");
+    assert_eq!(probes("span.both = 4.5"), "both=4.5");
+    assert_eq!(probes("span.both = 0"), "");
+    assert_eq!(probes("span.int = 5.0"), "int=5");
+    assert_eq!(probes("span.int = 4.5"), "");
+    assert_eq!(probes("span.flag"), "flag=true");
+    assert_eq!(probes("!span.flag"), "flag=false");
+    assert_eq!(probes("span.flag = true"), "flag=true");
+    assert_eq!(probes("span.list = 1"), "");
     assert_eq!(probes("span.text = `x` || span.int = 5"), "int=5 | text=x");
     assert_eq!(probes("span.text = `x` || span.int > 5"), "");
     assert_eq!(probes("span.text =~ `x|y`"), "text=x | text=y");
@@ -115,8 +126,33 @@ fn text(probe: Probe<'_>) -> String {
     match probe {
         Probe::SpanText { key, text } => format!("{key}={text}"),
         Probe::SpanInt { key, value } => format!("{key}={value}"),
+        Probe::SpanDouble { key, value } => format!("{key}={value:?}"),
+        Probe::SpanBool { key, value } => format!("{key}={value}"),
         Probe::TraceId(id) => format!("trace={id}"),
         Probe::Name(name) => format!("name={name}"),
+    }
+}
+
+#[test]
+fn comparisons_of_numbers_are_bounds() {
+    let bounds = |filter: &str| {
+        let filter = Filter::compile(&parse(filter)).expect("compiles");
+        let mut conditions = filter.conditions().iter();
+        conditions.find_map(|condition| condition.bounds(&KEYS).first().map(|b| format!("{b:?}")))
+    };
+    let check = |filter: &str, expected: Between<'_>| {
+        assert_eq!(bounds(filter), Some(format!("{expected:?}")), "{filter}");
+    };
+    check("duration > 5us", Between::DurationNanos { min: 5_000, max: i64::MAX });
+    check("2.5 >= duration", Between::DurationNanos { min: i64::MIN, max: 3 });
+    check("span.int = 5", Between::SpanInt { key: "int", min: 5, max: 5 });
+    check("span.int < 4.5", Between::SpanInt { key: "int", min: i64::MIN, max: 5 });
+    let zero = Between::SpanDouble { key: "double", min: -0.0, max: f64::INFINITY };
+    check("span.double >= 0", zero);
+    for filter in
+        ["span.int != 5", "span.both = 5", "span.list = 5", ".shared > 5", "!(span.int = 5)"]
+    {
+        assert_eq!(bounds(filter), None, "{filter}");
     }
 }
 

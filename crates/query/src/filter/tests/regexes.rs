@@ -31,45 +31,58 @@ fn the_whole_text_matches_newlines_included() {
 #[test]
 fn what_people_write_most_needs_no_automaton() {
     let shape = |pattern: &str| match Matcher::compile(pattern).expect("a valid pattern") {
-        Matcher::Everything => "everything",
         Matcher::Texts(_) => "texts",
-        Matcher::Prefix(_) => "prefix",
-        Matcher::Suffix(_) => "suffix",
-        Matcher::Contains(_) => "contains",
+        Matcher::Outline(_) => "outline",
         Matcher::Regex { .. } => "regex",
     };
     for (pattern, expected) in [
-        (".*", "everything"),
         ("foo", "texts"),
         ("foo|bar|baz", "texts"),
         ("(200|201|404)", "texts"),
         ("50[0-9]", "texts"),
         ("^foo$", "texts"),
-        ("foo.*", "prefix"),
-        ("^foo.*", "prefix"),
-        ("(?:foo).*?", "prefix"),
-        (".*foo", "suffix"),
-        (".*foo.*", "contains"),
-        (".*foo.*bar.*", "regex"),
+        ("", "texts"),
+        (".*", "outline"),
+        ("foo.*", "outline"),
+        ("^foo.*", "outline"),
+        ("(?:foo).*?", "outline"),
+        (".*foo", "outline"),
+        (".*foo.*", "outline"),
+        (".*foo.*bar.*", "outline"),
+        ("foo.*bar", "outline"),
         ("(?i)foo.*", "regex"),
         (r"foo\d+", "regex"),
         (r"a\bb", "regex"),
+        ("foo.+", "regex"),
+        ("(?-s)foo.*", "regex"),
     ] {
         assert_eq!(shape(pattern), expected, "{pattern}");
     }
 }
 
 #[test]
-fn a_literal_of_a_regular_expression_is_part_of_every_match() {
-    let literal = |pattern: &str| {
+fn parts_of_an_outline_do_not_overlap() {
+    let texts = ["aba", "abaaba", "ababa", "ab", "abxa", "ba"];
+    assert_eq!(matches("ab.*ba", &texts), [false, true, true, false, false, false]);
+    assert_eq!(matches("ab.*a", &texts), [true, true, true, false, true, false]);
+    assert_eq!(matches(".*ab.*ba.*", &texts), [false, true, true, false, false, false]);
+    assert_eq!(matches("ab.*ba.*a", &["abaaba", "abbaa", "abxbaxa"]), [false, true, true]);
+    assert_eq!(matches(".*(ab)(a).*", &texts), [true, true, true, false, false, false]);
+    assert_eq!(matches("ab.*[a-c]+.*ba", &texts), [false, true, true, false, false, false]);
+}
+
+#[test]
+fn literals_of_a_regular_expression_are_part_of_every_match() {
+    let literals = |pattern: &str| {
         let matcher = Matcher::compile(pattern).expect("a valid pattern");
-        matcher.literal().map(|found| String::from_utf8_lossy(found.needle()).into_owned())
+        let texts = matcher.literals().iter().map(|found| String::from_utf8_lossy(found.needle()));
+        texts.collect::<Vec<_>>().join("; ")
     };
-    assert_eq!(literal("SELECT .* FROM orders.*").as_deref(), Some(" FROM orders"));
-    assert_eq!(literal("(abc)+d?").as_deref(), Some("abc"));
-    assert_eq!(literal("(?i)abc.*x").as_deref(), None);
-    assert_eq!(literal("abc.*|x.*"), None);
-    assert_eq!(literal("(abc.*)?x*"), None);
+    assert_eq!(literals("SELECT .* FROM orders[0-9]+"), "SELECT ;  FROM orders");
+    assert_eq!(literals("(abc)d?e+f"), "abc; f");
+    assert_eq!(literals("(?i)abc.*x"), "");
+    assert_eq!(literals("abc.*|x.*"), "");
+    assert_eq!(literals("(abc.*)?x*"), "");
 }
 
 #[test]

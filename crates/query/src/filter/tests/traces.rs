@@ -1,6 +1,6 @@
 //! What needs traces: unknown without them, exact with them.
 
-use suyuan_model::SpanHead;
+use suyuan_model::{Field, SpanHead};
 use suyuan_store::SpanStructure;
 
 use super::fixture::{Sent, SentSpan, batch, parse, rows_of, span};
@@ -85,4 +85,24 @@ fn a_filter_says_what_it_needs() {
     assert_eq!(needs(".a = 1 && rootName = `a`"), TraceNeeds::Facts);
     assert_eq!(needs("span:parentID = `a` || rootName = `a`"), TraceNeeds::Parents);
     assert_eq!(needs("nestedSetParent < 0"), TraceNeeds::Structure);
+}
+
+#[test]
+fn roots_are_looked_for_by_depth_where_it_is_known() {
+    let mut batch = batch(&spans());
+    batch.depth = Some(vec![0, 1, 0].into());
+    for (filter, maybe) in [
+        ("nestedSetParent < 0", &[0, 2][..]),
+        ("nestedSetParent = -1", &[0, 2]),
+        ("0 > nestedSetParent", &[0, 2]),
+        ("nestedSetParent <= 0", &[0, 1, 2]),
+        ("nestedSetParent != 1", &[0, 1, 2]),
+        ("nestedSetParent < 0 || .a = 2", &[0, 1, 2]),
+    ] {
+        let verdict = rows_of(&parse(filter), &batch, None);
+        assert!(verdict.yes.is_empty(), "{filter}");
+        assert_eq!(verdict.maybe.iter().collect::<Vec<_>>(), maybe, "{filter}");
+        let columns = Filter::compile(&parse(filter)).expect("compiles").columns();
+        assert!(!columns.has(Field::Depth), "{filter}");
+    }
 }
