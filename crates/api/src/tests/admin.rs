@@ -130,11 +130,13 @@ async fn an_erased_trace_is_gone_and_what_comes_later_stays() {
     expect![[r#"{"erased":{"blockSpans":1,"blocks":1,"liveSpans":1,"tenant":"single-tenant","trace":"000000000000000000000000000000ab"}}"#]].assert_eq(answer.text());
     let trace = server.get(&format!("/api/traces/{ID}")).await;
     assert_eq!(trace.status, StatusCode::NOT_FOUND);
+    // The erasure has cut live data, which becomes a block by itself: sooner or later, so wait.
+    server.post("/api/admin/flush", &[]).await;
     server.publish_spans(&Tenant::single(), 0, 3, &["later"]);
     let trace = server.get(&format!("/api/traces/{ID}")).await;
     assert_eq!(trace.header("x-suyuan-spans"), "1");
     let answer = server.post("/api/admin/flush?compact=true", &[]).await;
-    expect![[r#"{"compacted":{"blocksAdded":0,"blocksRemoved":2,"bytesRead":"some","bytesWritten":0,"compactions":2,"duplicatesRemoved":0,"erasedOrExpired":2,"seconds":"some","spansRead":2,"spansWritten":0,"splitTracesMerged":0},"flushed":{"blocks":2,"bytes":"some","duplicatesRemoved":0,"seconds":"some","spans":2},"total":{"blocks":1,"bytes":"some","spans":1}}"#]].assert_eq(&steady(&answer));
+    expect![[r#"{"compacted":{"blocksAdded":0,"blocksRemoved":2,"bytesRead":"some","bytesWritten":0,"compactions":2,"duplicatesRemoved":0,"erasedOrExpired":2,"seconds":"some","spansRead":2,"spansWritten":0,"splitTracesMerged":0},"flushed":{"blocks":1,"bytes":"some","duplicatesRemoved":0,"seconds":"some","spans":1},"total":{"blocks":1,"bytes":"some","spans":1}}"#]].assert_eq(&steady(&answer));
 }
 
 #[tokio::test]
