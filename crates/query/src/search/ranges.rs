@@ -64,9 +64,9 @@ pub(crate) fn in_batch(ranges: &[Range<u32>], batch: &Batch) -> RowSet {
 
 /// Calls with each stretch of rows of the batch that are among the ranges: first row, length.
 fn for_each_common(ranges: &[Range<u32>], batch: &Batch, mut visit: impl FnMut(u32, u32)) {
-    let everything = [0..batch.n_rows];
+    let everything = 0..batch.n_rows;
     let held = match &batch.rows {
-        BatchRows::Same => &everything[..],
+        BatchRows::Same => std::slice::from_ref(&everything),
         BatchRows::Ranges(held) => held,
     };
     let mut before = 0;
@@ -152,6 +152,7 @@ pub(crate) fn of_set(set: &RowSet, batch: &Batch) -> Vec<Range<u32>> {
 }
 
 #[cfg(test)]
+#[expect(clippy::single_range_in_vec_init, reason = "lists of ranges may have one")]
 mod tests {
     use std::sync::Arc;
 
