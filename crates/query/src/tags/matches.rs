@@ -122,7 +122,8 @@ impl TagScan<'_> {
         let pieces = open.pieces();
         self.count_rows(ranges::n_rows(&pieces));
         let check = || self.check();
-        let mut rows = alone_fulfilling(open, filter, pieces, &mut source, &self.meter, &check)?;
+        let mut rows =
+            alone_fulfilling(unit, open, filter, pieces, &mut source, &self.meter, &check)?;
         let needs_traces = filter.needs() != TraceNeeds::Nothing || into.of_traces().is_some();
         if (needs_traces || unit.has_erased()) && !rows.is_empty() {
             let found = ranges::rows(&rows);

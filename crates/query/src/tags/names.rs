@@ -4,10 +4,11 @@
 //! read; with one, only columns whose names are not known yet. Which spans an erased trace had is
 //! not asked: a name that they alone had stays until a compaction.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use foldhash::fast::RandomState;
 use suyuan_model::AttributeOwner;
 use suyuan_store::UnitName;
 use suyuan_traceql::ast::FieldExpr;
@@ -20,7 +21,7 @@ use crate::search::QueryError;
 /// Names found so far.
 pub(super) struct NameSets {
     /// Those that are asked for.
-    sets: BTreeMap<TagScope, BTreeSet<Arc<str>>>,
+    sets: BTreeMap<TagScope, HashSet<Arc<str>, RandomState>>,
     bytes: usize,
     bytes_max: usize,
     is_cut: bool,
@@ -59,7 +60,7 @@ impl NameSets {
         let is_asked = |scope: &TagScope| request.scope.is_none_or(|asked| asked == *scope);
         let sets = TagScope::ALL.into_iter().filter(is_asked);
         Self {
-            sets: sets.map(|scope| (scope, BTreeSet::new())).collect(),
+            sets: sets.map(|scope| (scope, HashSet::default())).collect(),
             bytes: 0,
             bytes_max: request.bytes_max,
             is_cut: false,
@@ -100,7 +101,9 @@ impl NameSets {
                 continue;
             }
             is_cut |= set.len() > request.limit;
-            let names: Vec<Arc<str>> = set.into_iter().take(request.limit).collect();
+            let mut names: Vec<Arc<str>> = set.into_iter().collect();
+            names.sort_unstable();
+            names.truncate(request.limit);
             if !names.is_empty() {
                 scopes.push((scope, names));
             }
