@@ -13,6 +13,7 @@ mod cover;
 mod damage;
 mod decode;
 mod find;
+mod fixed;
 mod footer;
 mod index;
 mod page;

@@ -223,12 +223,12 @@ proptest! {
         };
         let first = numbers_of(&runs[..border]);
         let numbers = [first.clone(), numbers_of(&runs[border..])].concat();
+        prop_assume!(!numbers.is_empty());
         let mut properties = properties(page_rows, has_dictionary).into_builder();
         if is_split {
             properties = properties.set_encoding(parquet::basic::Encoding::BYTE_STREAM_SPLIT);
         }
         let reader = open(write(&batch(vec![("trace_id", ids(&numbers))]), properties.build()));
-        prop_assume!(!numbers.is_empty());
         let border = first.len() as u32;
         for rows in [0..border, border..numbers.len() as u32] {
             for number in 0..61 {
