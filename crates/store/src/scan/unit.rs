@@ -239,6 +239,19 @@ impl OpenUnit<'_> {
         }
     }
 
+    /// Rows of the traces that have a moment in the range, as far as the unit knows them; those of
+    /// live data are all given.
+    pub fn rows_within(
+        &self,
+        range: TimeRange,
+        meter: &ReadMeter,
+    ) -> Result<Vec<Range<u32>>, FindError> {
+        match &self.content {
+            Content::Slice(slice) => slice.rows_within(range, meter),
+            Content::Live(_) => Ok(self.pieces()),
+        }
+    }
+
     /// Among which rows a value between bounds may be; whole pieces. Empty: nowhere.
     pub fn candidates(
         &self,

@@ -16,7 +16,7 @@ use suyuan_objects::ReadMeter;
 use super::{Place, TraceRef, Unit, UnitName, UnitPlace, UnitPresence, is_split_within, split_ref};
 use crate::chunk_keys::{owner_of, scope_of};
 use crate::find::FindError;
-use crate::scan::reaches;
+use crate::scan::{is_within, reaches};
 use crate::snapshot::{BlockSource, Snapshot};
 use crate::split::SplitSet;
 
@@ -186,6 +186,41 @@ impl<'a> OpenSlice<'a> {
             pieces.retain(|piece| touches(only, piece));
         }
         pieces
+    }
+
+    /// Rows of the traces that have a moment in the range. A span of a wrong clock makes its whole
+    /// slice reach far, but only its own trace is read for that.
+    pub(super) fn rows_within(
+        &self,
+        range: TimeRange,
+        meter: &ReadMeter,
+    ) -> Result<Vec<Range<u32>>, FindError> {
+        let slice = self.unit.meta().slices.get(self.unit.slice as usize);
+        let is_all_within = slice.is_some_and(|slice| {
+            let all = reaches(slice.span_time, slice.trace_start);
+            range.min_unix_nanos <= all.min_unix_nanos && all.max_unix_nanos <= range.max_unix_nanos
+        });
+        if is_all_within {
+            return Ok(self.pieces());
+        }
+        if let Some(only) = &self.unit.only {
+            return Ok(only.clone());
+        }
+        let traces = self.slice_traces(meter)?;
+        let mut elsewhere = split_rows_within(self.split, self.source, self.unit.slice, range);
+        let is_within = |trace: &u32| is_within(&traces.summary(*trace), Some(range));
+        let mut rows: Vec<Range<u32>> =
+            (0..traces.len()).filter(is_within).map(|trace| traces.rows(trace)).collect();
+        rows.append(&mut elsewhere);
+        rows.sort_unstable_by_key(|rows| rows.start);
+        rows.dedup_by(|next, last| {
+            let is_touching = next.start <= last.end;
+            if is_touching {
+                last.end = last.end.max(next.end);
+            }
+            is_touching
+        });
+        Ok(rows)
     }
 
     pub(super) fn candidates(
