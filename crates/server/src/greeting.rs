@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use crate::config::Config;
 use crate::doors::{Addresses, reachable};
 
-/// Where `suyuan trace` asks when it is not told.
+/// Where `suyuan trace` and `suyuan search` ask when they are not told.
 pub(crate) const DEFAULT_SERVER: &str = "127.0.0.1:3200";
 
 /// The first lines on stdout. The last one is for programs: it stands there when the server
@@ -20,7 +20,8 @@ pub fn greeting(addresses: &Addresses, config: &Config) -> String {
 
 Send  OTEL_EXPORTER_OTLP_ENDPOINT=http://{otlp_http}  (HTTP, protobuf or JSON)
       OTEL_EXPORTER_OTLP_ENDPOINT=http://{otlp_grpc} OTEL_EXPORTER_OTLP_PROTOCOL=grpc
-Look  {program} trace <trace id>{server_flag}
+Look  {program} search '{{ status = error }}'{server_flag}
+      {program} trace <trace id>{server_flag}
       http://{http}/api/v2/traces/<trace id>
       http://{http}/status
 ",
@@ -95,7 +96,8 @@ mod tests {
 
             Send  OTEL_EXPORTER_OTLP_ENDPOINT=http://[::1]:4318  (HTTP, protobuf or JSON)
                   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 OTEL_EXPORTER_OTLP_PROTOCOL=grpc
-            Look  suyuan trace <trace id>
+            Look  suyuan search '{ status = error }'
+                  suyuan trace <trace id>
                   http://127.0.0.1:3200/api/v2/traces/<trace id>
                   http://127.0.0.1:3200/status
 
@@ -108,7 +110,8 @@ mod tests {
 
             Send  OTEL_EXPORTER_OTLP_ENDPOINT=http://[::1]:4318  (HTTP, protobuf or JSON)
                   OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:4317 OTEL_EXPORTER_OTLP_PROTOCOL=grpc
-            Look  suyuan trace <trace id> --server http://127.0.0.1:3201
+            Look  suyuan search '{ status = error }' --server http://127.0.0.1:3201
+                  suyuan trace <trace id> --server http://127.0.0.1:3201
                   http://127.0.0.1:3201/api/v2/traces/<trace id>
                   http://127.0.0.1:3201/status
 

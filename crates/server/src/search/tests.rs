@@ -70,11 +70,14 @@ fn a_line_for_each_trace() {
 
 #[test]
 fn where_columns_are_few_texts_share_them() {
-    check_table(120, expect![[r#"
+    check_table(
+        120,
+        expect![[r#"
         trace                             2026-11-22 UTC  duration  service           root              spans  first span
         4bf92f3577b34da6a3ce929d0e0e4736  15:51:53.123      250 ms  支付服务          GET /cart·[2J/a…  1,200  charge 100 ms ht…
         1a                                15:51:52.000       <1 ms  <root span not …                        1  0000000000000031…
-    "#]]);
+    "#]],
+    );
     check_table(
         60,
         expect![[r#"
@@ -103,7 +106,8 @@ fn a_day_that_all_traces_share_is_said_once() {
         15:51:52.000       <1 m
         start (UTC)            
         2026-11-23 15:51:54.123
-        2026-11-22 15:51:52.000"#]].assert_eq(&format!("{one_day}\n{}", day(&traces)));
+        2026-11-22 15:51:52.000"#]]
+    .assert_eq(&format!("{one_day}\n{}", day(&traces)));
 }
 
 #[test]
