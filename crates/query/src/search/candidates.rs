@@ -148,10 +148,16 @@ impl Finder<'_> {
         if let Some(why) = ruled_out(unit, open, filter, &mut source, &self.meter)? {
             return Ok(UnitFate::Pruned(why));
         }
-        self.rows_read = ranges::n_rows(&open.pieces()).into();
+        let rows = match question.request.range {
+            Some(range) => open.rows_within(range, &self.meter)?,
+            None => open.pieces(),
+        };
+        if rows.is_empty() {
+            return Ok(UnitFate::Pruned("none of its traces has a moment in the range".to_owned()));
+        }
+        self.rows_read = ranges::n_rows(&rows).into();
         let check = || question.check();
-        let alive =
-            alone_fulfilling(open, filter, open.pieces(), &mut source, &self.meter, &check)?;
+        let alive = alone_fulfilling(unit, open, filter, rows, &mut source, &self.meter, &check)?;
         let mut rows = ranges::rows(&alive);
         let needs = question.filter.needs();
         if needs != TraceNeeds::Nothing {

@@ -210,7 +210,7 @@ impl<'a> OpenSlice<'a> {
         let mut elsewhere = split_rows_within(self.split, self.source, self.unit.slice, range);
         let is_within = |trace: &u32| is_within(&traces.summary(*trace), Some(range));
         let mut rows: Vec<Range<u32>> =
-            (0..traces.len()).filter(is_within).map(|trace| traces.rows(trace)).collect();
+            (0..traces.len() as u32).filter(is_within).map(|trace| traces.rows(trace)).collect();
         rows.append(&mut elsewhere);
         rows.sort_unstable_by_key(|rows| rows.start);
         rows.dedup_by(|next, last| {
