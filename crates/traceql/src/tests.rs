@@ -8,6 +8,7 @@ mod corpora;
 mod errors;
 mod limits;
 mod misfits;
+mod page;
 mod random;
 mod tokens;
 
