@@ -39,6 +39,25 @@ pub(crate) fn of_rows(rows: &[u32]) -> Vec<Range<u32>> {
     ranges
 }
 
+/// Rows that are in both.
+pub(crate) fn common(ranges: &[Range<u32>], others: &[Range<u32>]) -> Vec<Range<u32>> {
+    let mut common = Vec::new();
+    let mut others = others.iter().peekable();
+    for range in ranges {
+        while let Some(other) = others.peek() {
+            let (start, end) = (range.start.max(other.start), range.end.min(other.end));
+            if start < end {
+                push(&mut common, start..end);
+            }
+            if other.end > range.end {
+                break;
+            }
+            others.next();
+        }
+    }
+    common
+}
+
 /// The rows to read so that these are among them.
 pub(crate) fn to_read(ranges: &[Range<u32>]) -> Vec<Range<u32>> {
     let (Some(first), Some(last)) = (ranges.first(), ranges.last()) else { return Vec::new() };
@@ -200,6 +219,15 @@ mod tests {
         push(&mut ranges, 7..7);
         push(&mut ranges, 8..9);
         assert_eq!(ranges, [0..6, 8..9]);
+    }
+
+    #[test]
+    fn rows_of_both_are_common() {
+        assert_eq!(common(&[0..4, 6..9], &[2..7, 8..20]), [2..4, 6..7, 8..9]);
+        assert_eq!(common(&[2..7, 8..20], &[0..4, 6..9]), [2..4, 6..7, 8..9]);
+        assert_eq!(common(&[0..4], &[4..6]), []);
+        assert_eq!(common(&[0..4], &[0..2, 2..4]), std::slice::from_ref(&(0..4)));
+        assert_eq!(common(&[], &[0..2]), []);
     }
 
     #[test]

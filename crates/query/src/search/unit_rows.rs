@@ -49,6 +49,7 @@ pub(crate) fn ruled_out(
 
 /// Of some rows, those that fulfil the conditions which ask nothing of their traces.
 pub(crate) fn alone_fulfilling(
+    unit: &Unit,
     open: &OpenUnit<'_>,
     filter: &Filter,
     rows: Vec<Range<u32>>,
@@ -62,6 +63,12 @@ pub(crate) fn alone_fulfilling(
             continue;
         }
         check()?;
+        for between in condition.bounds(unit) {
+            alive = ranges::common(&alive, &open.candidates(&between, meter)?);
+        }
+        if alive.is_empty() {
+            break;
+        }
         let batch = open.read(&ranges::to_read(&alive), condition.columns(), meter)?;
         let rows = ranges::in_batch(&alive, &batch);
         let verdict = condition.evaluate(&rows, &batch, source, None);
