@@ -19,3 +19,15 @@ const NAMES: [&str; 6] = ["GET /", "POST", "x", "xy", "", "cart"];
 const SERVICES: [&str; 4] = ["cart", "pay", "x", "gateway"];
 const DURATIONS_NANOS: [i64; 8] =
     [0, 1, 1_000, 5_000_000, 10_000_000, 100_000_000, 1_000_000_000, -5_000_000];
+/// Traces of a large store; more of them than a page has rows share no text of [`UID`].
+const N_TRACES_LARGE: u64 = 3_000;
+/// Texts of their own, one for each span, so that a block keeps a filter of them; and the number of
+/// the trace, which rises with its id.
+const UID: &str = "uid";
+const SEQUENCE: &str = "seq";
+/// Keys so rare that a block has no column for each.
+const N_RARE_KEYS: u64 = 300;
+
+fn rare_key(number: u64) -> String {
+    format!("rare{number}")
+}

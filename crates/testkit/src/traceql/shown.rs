@@ -108,9 +108,10 @@ fn collect<'a>(expr: &'a FieldExpr, read: &mut Vec<&'a Attribute>) {
 }
 
 fn named(scope: AttributeScope, key: &str, span: &RefSpan) -> Option<RefShown> {
-    let of = |attributes: &RefAttributes| match attribute(attributes, key) {
-        None | Some(RefValue::Empty) => None,
-        Some(value) => Some(shown(value)),
+    let of = |attributes: &RefAttributes| {
+        let mut said = attributes.clone();
+        said.retain(|(_, value)| *value != RefValue::Empty);
+        attribute(&said, key).map(shown)
     };
     let of_resource = || {
         let no_service = || (key == "service.name").then(|| RefShown::Text(String::new()));

@@ -1,3 +1,5 @@
+//! Drawings as examples, and that what is drawn is read again.
+
 use super::*;
 use crate::random::Random;
 use crate::traceql::random::{RandomSpans, Shape};

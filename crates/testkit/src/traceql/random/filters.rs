@@ -7,7 +7,10 @@ use suyuan_traceql::ast::{
     UnaryOp, Value,
 };
 
-use super::{DOUBLES, DURATIONS_NANOS, INTS, KEYS, NAMES, SERVICES, TEXTS};
+use super::{
+    DOUBLES, DURATIONS_NANOS, INTS, KEYS, N_RARE_KEYS, N_TRACES_LARGE, NAMES, SEQUENCE, SERVICES,
+    TEXTS, UID, rare_key,
+};
 use crate::random::Random;
 use crate::traceql::drawing::trace_id;
 
@@ -93,6 +96,21 @@ fn comparison(random: &mut Random) -> FieldExpr {
 }
 
 fn compare_named(random: &mut Random) -> FieldExpr {
+    match random.below(16) {
+        0 => return compare_uid(random),
+        1 => {
+            let attribute = of_span(random, SEQUENCE);
+            let number = Value::Int(trace_number(random) as i64);
+            return binary(ordering(random), attribute, literal(number));
+        }
+        2 => {
+            let key = rare_key(random.below(N_RARE_KEYS));
+            let attribute = named(random, &key);
+            let asked = if random.one_in(2) { Asked::Number } else { Asked::Text(&TEXTS) };
+            return compare(random, attribute, &asked);
+        }
+        _ => {}
+    }
     let key = random.pick(&KEYS);
     let attribute = named(random, key);
     let asked = match key {
@@ -108,6 +126,27 @@ fn compare_named(random: &mut Random) -> FieldExpr {
         2 => compare(random, attribute, &Asked::Text(&SERVICES)),
         _ => compare(random, attribute, &Asked::Text(&TEXTS)),
     }
+}
+
+fn compare_uid(random: &mut Random) -> FieldExpr {
+    let attribute = of_span(random, UID);
+    let number = trace_number(random);
+    if random.one_in(4) {
+        let regex = random.pick(&[format!("u{number}-.*"), format!("u.*{number}.*-1")]);
+        return binary(FieldOp::Regex, attribute, literal(text(&regex)));
+    }
+    let uid = text(&format!("u{number}-{}", random.below(3)));
+    binary(equality(random), attribute, literal(uid))
+}
+
+/// Of a large store's trace, or of one that a small one has too.
+fn trace_number(random: &mut Random) -> u64 {
+    if random.one_in(2) { random.below(12) } else { random.below(N_TRACES_LARGE) }
+}
+
+fn of_span(random: &mut Random, key: &str) -> FieldExpr {
+    let scope = random.pick(&[AttributeScope::Any, AttributeScope::Span]);
+    expr(FieldKind::Attribute(Attribute::Named { scope, name: Arc::from(key) }))
 }
 
 fn compare(random: &mut Random, attribute: FieldExpr, asked: &Asked) -> FieldExpr {

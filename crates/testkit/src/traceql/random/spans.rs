@@ -2,7 +2,10 @@
 
 use suyuan_traceql::ast::FieldExpr;
 
-use super::{DOUBLES, DURATIONS_NANOS, INTS, KEYS, NAMES, SERVICES, TEXTS};
+use super::{
+    DOUBLES, DURATIONS_NANOS, INTS, KEYS, N_RARE_KEYS, NAMES, SEQUENCE, SERVICES, TEXTS, UID,
+    rare_key,
+};
 use crate::random::Random;
 use crate::traceql::drawing::trace_id;
 use crate::traceql::search::{RefQuestion, RefTraces};
@@ -56,6 +59,11 @@ impl RandomSpans {
             for n in 0..1 + random.below(shape.n_spans_max) {
                 let mut span = span(random, id, n + 1, base);
                 span.parent_span_id = parent(random, n + 1);
+                if !random.one_in(4) {
+                    let uid = RefValue::Text(format!("u{number}-{n}"));
+                    span.attributes.push((UID.to_owned(), uid));
+                    span.attributes.push((SEQUENCE.to_owned(), RefValue::Int(number as i64)));
+                }
                 span.resource = random.pick(&resources);
                 (span.scope_name, span.scope_version, span.scope_attributes) = random.pick(&scopes);
                 sent.push(span);
@@ -156,15 +164,19 @@ fn scope(random: &mut Random) -> (String, String, RefAttributes) {
     (text_of(random, &["", "lib", "x"]), text_of(random, &["", "1.2"]), attributes(random, 3))
 }
 
-/// Each key once: senders must not repeat one.
+/// Most keys once: senders must not repeat one, but some do.
 fn attributes(random: &mut Random, n_max: u64) -> RefAttributes {
     let mut attributes = RefAttributes::new();
     for _ in 0..random.below(n_max) {
         let key = random.pick(&KEYS);
-        if attributes.iter().all(|(other, _)| other != key) {
+        if attributes.iter().all(|(other, _)| other != key) || random.one_in(4) {
             let value = value_of(random, key);
             attributes.push((key.to_owned(), value));
         }
+    }
+    if random.one_in(6) {
+        let value = any_value(random);
+        attributes.push((rare_key(random.below(N_RARE_KEYS)), value));
     }
     attributes
 }

@@ -1,3 +1,5 @@
+//! Scripts as examples.
+
 use super::*;
 use crate::traceql::search::RefTraces;
 
