@@ -25,7 +25,8 @@ use super::{Accounting, Explain, QueryError, UNIT_REPORTS_MAX, UnitFate, UnitRep
 use crate::filter::{Condition, SourceState, TraceNeeds};
 
 /// Traces that are put together at once before they become candidates, unless more are wanted.
-const JUDGED_AT_ONCE: usize = 64;
+const JUDGED_AT_ONCE_MIN: usize = 64;
+const JUDGED_AT_ONCE_MAX: usize = 1_024;
 
 /// One thread's part of an answer.
 pub(super) struct Partial {
@@ -206,11 +207,15 @@ impl Finder<'_> {
                 }
             }
         } else {
-            let at_once = JUDGED_AT_ONCE.max(self.question.request.limit);
-            for group in groups.chunks(at_once) {
+            let mut at_once = JUDGED_AT_ONCE_MIN.max(self.question.request.limit);
+            let mut rest = &groups[..];
+            while !rest.is_empty() {
+                let (group, later) = rest.split_at(at_once.min(rest.len()));
                 if !self.add_judged(place, rows, group)? {
                     break;
                 }
+                // The more had to be judged, the more will have to be.
+                (rest, at_once) = (later, at_once.max(JUDGED_AT_ONCE_MAX.min(at_once * 2)));
             }
         }
         self.progress

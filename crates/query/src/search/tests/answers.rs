@@ -1,5 +1,7 @@
 //! Order, pieces, duplicates, ranges, and what is shown.
 
+use std::cmp::Reverse;
+
 use suyuan_traceql::ast::{AttributeScope, Intrinsic};
 
 use super::*;
@@ -217,4 +219,62 @@ fn conditions_about_traces_are_looked_at_in_whole_traces() {
     check_everywhere(&spans, "{ span:childCount = 1 }", &["1 [10, 20] 2: 1 2"]);
     check_everywhere(&spans, "{ span:parentID = `2` }", &["1 [10, 20] 1: 3"]);
     check_everywhere(&spans, "{ nestedSetLeft = 0 }", &["2 [2, 3] 1: 4"]);
+}
+
+#[test]
+fn a_limit_cuts_the_answer_and_nothing_else() {
+    let mut store = TestStore::new();
+    // Starts repeat, so that ids decide; every third trace lies in two places.
+    let mut traces: Vec<(i64, u64)> = Vec::new();
+    for part in 0..4 {
+        let mut spans = Vec::new();
+        for n in 0..120 {
+            let trace = (n * 37 + part * 11) % 401 + 1;
+            spans.push(span(trace, 1 + part, (trace % 17) as i64 * 100, 5_000));
+            traces.push(((trace % 17) as i64 * 100, trace));
+        }
+        store.publish(&spans);
+        if part < 3 {
+            store.flush();
+        }
+    }
+    traces.sort_by_key(|(start, id)| (Reverse(*start), *id));
+    traces.dedup();
+    for limit in [1, 2, 7, 50, 160, traces.len(), 1_000] {
+        let answer = store.ask(&SearchRequest { limit, ..request("{ name = `op` }") });
+        let found = answer.traces.iter().map(|trace| {
+            (trace.start_unix_nanos, u128::from_be_bytes(*trace.id.as_bytes()) as u64)
+        });
+        let expected = &traces[..limit.min(traces.len())];
+        assert_eq!(found.collect::<Vec<_>>(), expected, "limit {limit}");
+    }
+}
+
+#[test]
+fn a_filter_shows_a_part_of_a_trace() {
+    let child = |id, parent| Span { parent: Some(parent), status: 0, ..span(1, id, 10, 20) };
+    let mut store = TestStore::new();
+    store.publish(&[span(1, 1, 10, 20), child(2, 1), child(3, 2)]);
+    store.flush();
+    store.publish(&[child(4, 3), Span { status: 2, ..child(5, 1) }]);
+    let id = TraceId::from_bytes(1u128.to_be_bytes());
+    let found = crate::trace_by_id(&store.store, &[Tenant::single()], id).expect("readable");
+    let check = |query: &str, keep: KeepHierarchy, expected: &[u64]| {
+        let rows = filter_trace(&found.rows, &request(query).filter, keep).expect("a filter");
+        let mut ids: Vec<u64> = (rows.places())
+            .map(|(piece, row)| rows.pieces[piece].chunk.span_id.value(row as usize))
+            .collect();
+        ids.sort_unstable();
+        assert_eq!(ids, expected, "{query}");
+    };
+    let all = KeepHierarchy { match_depth: None, ancestor_depth: None };
+    let above = KeepHierarchy { match_depth: Some(0), ancestor_depth: None };
+    check("{ status = error }", KeepHierarchy::NONE, &[5]);
+    check("{ status = error }", above, &[1, 5]);
+    check("{ span:id = `3` }", above, &[1, 2, 3]);
+    check("{ span:id = `2` }", all, &[1, 2, 3, 4]);
+    check("{ nestedSetParent < 0 }", KeepHierarchy::NONE, &[1]);
+    check("{ span:childCount = 0 }", KeepHierarchy::NONE, &[4, 5]);
+    check("{ false }", all, &[]);
+    check("{ }", KeepHierarchy::NONE, &[1, 2, 3, 4, 5]);
 }
