@@ -24,7 +24,10 @@ pub(super) struct NameSets {
     sets: BTreeMap<TagScope, HashSet<Arc<str>, RandomState>>,
     bytes: usize,
     bytes_max: usize,
-    is_cut: bool,
+    /// There was no room for a name: no more are taken.
+    is_full: bool,
+    /// There are names that nobody has listed.
+    is_incomplete: bool,
 }
 
 /// What every span has, in the spellings that clients know.
@@ -63,7 +66,8 @@ impl NameSets {
             sets: sets.map(|scope| (scope, HashSet::default())).collect(),
             bytes: 0,
             bytes_max: request.bytes_max,
-            is_cut: false,
+            is_full: false,
+            is_incomplete: false,
         }
     }
 
@@ -75,8 +79,8 @@ impl NameSets {
     /// Adds a name, if its scope is asked for.
     pub(super) fn add(&mut self, scope: TagScope, name: &Arc<str>) {
         let Some(set) = self.sets.get_mut(&scope).filter(|set| !set.contains(name)) else { return };
-        self.is_cut |= self.bytes + name.len() > self.bytes_max;
-        if !self.is_cut {
+        self.is_full |= self.bytes + name.len() > self.bytes_max;
+        if !self.is_full {
             self.bytes += name.len();
             set.insert(name.clone());
         }
@@ -84,16 +88,16 @@ impl NameSets {
 
     /// Whether a name is asked for and not known.
     pub(super) fn wants(&self, scope: TagScope, name: &str) -> bool {
-        !self.is_cut && self.sets.get(&scope).is_some_and(|set| !set.contains(name))
+        !self.is_full && self.sets.get(&scope).is_some_and(|set| !set.contains(name))
     }
 
     /// There are names that cannot be told.
     pub(super) fn set_incomplete(&mut self) {
-        self.is_cut = true;
+        self.is_incomplete = true;
     }
 
     pub(super) fn finish(self, request: &TagNamesRequest) -> (Vec<ScopeNames>, bool) {
-        let mut is_cut = self.is_cut;
+        let mut is_cut = self.is_full || self.is_incomplete;
         let mut scopes = Vec::new();
         for (scope, set) in self.sets {
             if scope == TagScope::Intrinsic {

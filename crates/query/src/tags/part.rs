@@ -199,8 +199,13 @@ pub(super) fn add_key(table: &AttributeTable, key: &str, rows: &RowSet, values: 
 }
 
 fn add_column(column: &AttributeColumn, rows: &RowSet, values: &mut ValueSet) {
-    let asked = column.rows.iter().zip(0..).filter(|(row, _)| rows.contains(**row));
-    let mut places = asked.map(|(_, place)| place);
+    let of_rows = &column.rows;
+    // Of a key that a row has twice the first value counts, as in queries.
+    let is_asked = |place: &u32| {
+        let place = *place as usize;
+        rows.contains(of_rows[place]) && (place == 0 || of_rows[place - 1] != of_rows[place])
+    };
+    let mut places = (0..of_rows.len() as u32).filter(is_asked);
     match &column.values {
         Values::Empty => {}
         Values::String(texts) => add_texts(texts, places, values),

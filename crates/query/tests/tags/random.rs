@@ -162,8 +162,13 @@ fn check(
     }
     let request =
         TagNamesRequest { range: *range, filter: asked.clone(), ..names_request(None, "") };
-    let found = all_names(&names(store, &tenant, &request));
-    assert!(found.is_superset(&traces.names(&within)), "{found:?}, {}", context());
+    let answer = names(store, &tenant, &request);
+    let found = all_names(&answer);
+    // Blocks do not list all of many keys, and the answer says so.
+    let missing: Vec<_> = traces.names(&within).difference(&found).cloned().collect();
+    let is_rare = |(_, name): &(TagScope, String)| name.starts_with("rare");
+    assert!(missing.is_empty() || answer.is_cut, "{missing:?}, {}", context());
+    assert!(missing.iter().all(is_rare), "{missing:?}, {}", context());
     // What was erased may leave its names in lists of keys.
     if stage == Stage::AsSent || !asked.is_empty() {
         assert!(found.is_subset(&traces.names(&matched)), "{found:?}, {}", context());
