@@ -229,15 +229,41 @@ impl Window {
     /// The rows of a trace, by its number, that are among the first `n_rows` of the window, in
     /// order: chunk and row in it.
     pub(crate) fn rows_of(&self, trace: u32, n_rows: u32) -> Vec<(u32, u32)> {
-        let mut rows = Vec::new();
-        let trace = &self.traces[trace as usize];
-        self.for_each_row(trace, |chunk, row| {
-            if self.chunk_starts[chunk as usize] + row < n_rows {
-                rows.push((chunk, row));
+        self.rows_of_each(&[trace], n_rows).pop().unwrap_or_default()
+    }
+
+    /// The same for several traces. Rows of a trace lie apart in memory: while one is waited for,
+    /// those of others are fetched.
+    pub(crate) fn rows_of_each(&self, traces: &[u32], n_rows: u32) -> Vec<Vec<(u32, u32)>> {
+        let trace = |number: &u32| &self.traces[*number as usize];
+        let mut next: Vec<u32> = traces.iter().map(|number| trace(number).last_row).collect();
+        let mut found: Vec<Vec<u32>> =
+            traces.iter().map(|number| Vec::with_capacity(trace(number).n_rows as usize)).collect();
+        while next.iter().any(|row| *row != NONE) {
+            for (row, found) in next.iter_mut().zip(&mut found) {
+                if *row != NONE {
+                    found.push(*row);
+                    *row = self.previous[*row as usize];
+                }
             }
-        });
-        rows.reverse();
-        rows
+        }
+        found.into_iter().map(|rows| self.in_chunks(rows, n_rows)).collect()
+    }
+
+    /// Chunk and row in it of rows of the window, the last one first, that are among the first
+    /// `n_rows`; in order.
+    fn in_chunks(&self, rows: Vec<u32>, n_rows: u32) -> Vec<(u32, u32)> {
+        let (mut chunk, mut start, mut end) = (0, 0, 0);
+        let rows = rows.into_iter().rev().take_while(|row| *row < n_rows);
+        let place = |row: u32| {
+            if row >= end {
+                chunk = self.chunk_starts.partition_point(|start| *start <= row) - 1;
+                start = self.chunk_starts[chunk];
+                end = self.chunk_starts.get(chunk + 1).copied().unwrap_or(NONE);
+            }
+            (chunk as u32, row - start)
+        };
+        rows.map(place).collect()
     }
 
     /// The same by chunk, with where each chunk is.

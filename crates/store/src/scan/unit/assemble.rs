@@ -33,6 +33,8 @@ use crate::split::{SplitSet, TraceLine};
 const GROUP_ROWS: usize = 32_768;
 /// Units of a group, unless one trace alone lies in more.
 const GROUP_UNITS: usize = 32;
+/// Traces of which the rows are looked up together.
+const TRACES_AHEAD: usize = 16;
 /// OTLP's `STATUS_CODE_ERROR`.
 const STATUS_ERROR: i32 = 2;
 /// Chunks that are kept for the next group.
@@ -109,7 +111,10 @@ impl Snapshot {
         let mut places = Places::new(self, split, meter);
         let mut group: Vec<Wanted> = Vec::new();
         let (mut n_rows, mut units) = (0, BTreeSet::new());
-        for trace in traces {
+        for (number, trace) in traces.iter().enumerate() {
+            if number % TRACES_AHEAD == 0 {
+                places.expect(&traces[number..traces.len().min(number + TRACES_AHEAD)]);
+            }
             let wanted = places.of(trace, &mut assembler.skipped)?;
             n_rows += wanted.n_rows();
             units.extend(wanted.pieces.iter().map(|piece| piece.unit));
@@ -301,6 +306,16 @@ impl<'a> Assembler<'a> {
         for at_once in starts.chunk_by(|one, next| one.0 == next.0) {
             if let [only] = at_once {
                 kept.push(only.1);
+                continue;
+            }
+            let span_id = |(_, number): &(i64, u32)| {
+                let (chunk, row) = chunk(*number);
+                (chunk.span_id.value(row as usize), *number)
+            };
+            let mut ids: Vec<(u64, u32)> = at_once.iter().map(span_id).collect();
+            ids.sort_unstable();
+            if ids.windows(2).all(|pair| pair[0].0 != pair[1].0) {
+                kept.extend(ids.into_iter().map(|(_, number)| number));
                 continue;
             }
             let spans: Vec<SpanOutline> =

@@ -1,5 +1,6 @@
 //! Where the rows of a trace lie, unit by unit.
 
+use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};
 
@@ -10,7 +11,7 @@ use super::skip;
 use crate::find::{FindError, Skipped};
 use crate::scan::unit::slice::{judged, reader_of};
 use crate::scan::unit::{Place, TraceRef, UnitName};
-use crate::snapshot::{LiveSource, Snapshot};
+use crate::snapshot::Snapshot;
 use crate::split::{Piece, SplitSet, TraceLine};
 
 /// A unit by its numbers in the snapshot.
@@ -43,6 +44,8 @@ pub(super) struct Places<'a> {
     meter: &'a ReadMeter,
     /// The slice that was asked for last: traces that began together lie together.
     last: Option<((u32, u32), Arc<SliceTraces>)>,
+    /// Of live data, by source and trace: chunk and row of each row.
+    live_rows: HashMap<(u32, u32), Vec<(u32, u32)>>,
 }
 
 impl UnitKey {
@@ -71,7 +74,27 @@ impl Wanted {
 
 impl<'a> Places<'a> {
     pub(super) fn new(snapshot: &'a Snapshot, split: &'a SplitSet, meter: &'a ReadMeter) -> Self {
-        Self { snapshot, split, meter, last: None }
+        Self { snapshot, split, meter, last: None, live_rows: HashMap::new() }
+    }
+
+    /// Looks some traces of live data up together, before they are asked for one by one.
+    pub(super) fn expect(&mut self, traces: &[TraceRef]) {
+        self.live_rows.clear();
+        let mut of_source: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+        for trace in traces {
+            if let Place::Live { source, trace } = trace.place {
+                of_source.entry(source).or_default().push(trace);
+            }
+        }
+        for (source, traces) in of_source {
+            let rows = {
+                let live = &self.snapshot.live[source as usize];
+                let window = live.window.read().unwrap_or_else(PoisonError::into_inner);
+                window.rows_of_each(&traces, live.n_rows)
+            };
+            let keys = traces.into_iter().map(|trace| (source, trace));
+            self.live_rows.extend(keys.zip(rows));
+        }
     }
 
     /// Where the rows of a trace are; without those of blocks that break.
@@ -100,7 +123,7 @@ impl<'a> Places<'a> {
         Ok(wanted)
     }
 
-    fn add_piece(&self, piece: &Piece, pieces: &mut Vec<WantedPiece>) {
+    fn add_piece(&mut self, piece: &Piece, pieces: &mut Vec<WantedPiece>) {
         match *piece {
             Piece::Live { live, trace, .. } => {
                 let source = self.snapshot.live.iter().position(|source| source.key() == live);
@@ -118,10 +141,13 @@ impl<'a> Places<'a> {
         }
     }
 
-    fn add_live(&self, source: u32, trace: u32, pieces: &mut Vec<WantedPiece>) {
-        let live: &LiveSource = &self.snapshot.live[source as usize];
-        let window = live.window.read().unwrap_or_else(PoisonError::into_inner);
-        for (chunk, row) in window.rows_of(trace, live.n_rows) {
+    fn add_live(&mut self, source: u32, trace: u32, pieces: &mut Vec<WantedPiece>) {
+        let rows = self.live_rows.remove(&(source, trace)).unwrap_or_else(|| {
+            let live = &self.snapshot.live[source as usize];
+            let window = live.window.read().unwrap_or_else(PoisonError::into_inner);
+            window.rows_of(trace, live.n_rows)
+        });
+        for (chunk, row) in rows {
             let unit = UnitKey::Chunk { source, chunk };
             match pieces.last_mut() {
                 Some(piece) if piece.unit == unit => piece.add(row),
