@@ -18,11 +18,6 @@ use super::page::PageEncoding;
 use super::runs;
 use crate::column::{Kind, Values};
 
-/// Of a text or bytes stands the length first.
-const LENGTH_BYTES: usize = 4;
-/// Values that are not longer than some steps are copied step by step.
-const STEP_BYTES: usize = 32;
-const SHORT_BYTES: usize = 8 * STEP_BYTES;
 /// What the texts or bytes of a column may take in one answer; a dictionary's long value that is
 /// repeated for every row would take more.
 const COLUMN_BYTES_MAX: usize = 512 << 20;
@@ -278,23 +273,16 @@ impl Variable {
         if page.encoding != PageEncoding::Plain {
             return damaged("an encoding that the column's kind does not have");
         }
+        let n_asked: usize = ranges.iter().map(ExactSizeIterator::len).sum();
+        let n_values = ranges.last().map_or(1, |last| last.end.max(1));
         if self.bytes.capacity() == 0 {
-            // Pages of a column are about as long as each other.
-            let n_bytes = page.bytes.len() * self.expected.n_pages;
+            // Pages of a column are about as long as each other, and as much is asked of them.
+            let n_bytes = page.bytes.len() * self.expected.n_pages * n_asked / n_values;
             self.bytes.reserve(n_bytes.min(EXPECTED_BYTES_MAX));
         }
         // Every value has at least its length, which bounds what is set aside.
-        let n_asked: usize = ranges.iter().map(ExactSizeIterator::len).sum();
         self.ends.reserve(n_asked.min(page.bytes.len() / 4));
-        let is_most = n_asked >= ranges.last().map_or(0, |last| last.end) / 4;
-        let fits = self.bytes.len() + page.bytes.len() + STEP_BYTES <= COLUMN_BYTES_MAX;
-        match is_most && fits {
-            true => self.append_most(page.bytes, ranges),
-            false => self.append_some(page.bytes, ranges),
-        }
-    }
-
-    fn append_some(&mut self, mut rest: &[u8], ranges: &[Range<usize>]) -> Result<(), Damage> {
+        let mut rest = page.bytes;
         let mut place = 0;
         for range in ranges {
             for _ in place..range.start {
@@ -307,30 +295,6 @@ impl Variable {
             }
             place = range.end;
         }
-        Ok(())
-    }
-
-    /// As [`Self::append_some`], by steps of a fixed length into room that was made for all of the
-    /// page before: a call of `memcpy` for each short value took a sixth of the time.
-    fn append_most(&mut self, page: &[u8], ranges: &[Range<usize>]) -> Result<(), Damage> {
-        let mut end = self.bytes.len();
-        self.bytes.resize(end + page.len() + STEP_BYTES, 0);
-        let mut rest = page;
-        let mut place = 0;
-        for range in ranges {
-            for _ in place..range.start {
-                rest = split_value(rest)?.1;
-            }
-            for _ in range.clone() {
-                let (value, behind) = split_value(rest)?;
-                copy_by_steps(&rest[LENGTH_BYTES..], value.len(), &mut self.bytes[end..]);
-                end += value.len();
-                self.ends.push(end as i32);
-                rest = behind;
-            }
-            place = range.end;
-        }
-        self.bytes.truncate(end);
         Ok(())
     }
 
@@ -355,21 +319,6 @@ impl Variable {
 
 fn values_len<T: ByteArrayType>(values: &GenericByteArray<T>) -> usize {
     arrow_array::Array::len(values)
-}
-
-/// Copies the first `len` bytes of `source`, and whatever stands behind them as far as a step goes,
-/// to the start of `target`, which has room for it.
-#[inline]
-fn copy_by_steps(source: &[u8], len: usize, target: &mut [u8]) {
-    let n_bytes = len.next_multiple_of(STEP_BYTES);
-    if n_bytes > SHORT_BYTES || n_bytes > source.len() {
-        return target[..len].copy_from_slice(&source[..len]);
-    }
-    let (from, _) = source[..n_bytes].as_chunks::<STEP_BYTES>();
-    let (to, _) = target[..n_bytes].as_chunks_mut::<STEP_BYTES>();
-    for (from, to) in from.iter().zip(to) {
-        *to = *from;
-    }
 }
 
 /// A value behind its length of four bytes, and what follows.
