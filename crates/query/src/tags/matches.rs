@@ -274,10 +274,10 @@ impl Gather for GatherNames<'_> {
 
     fn may_gain(&self, unit: &Unit) -> bool {
         let mut may_gain = false;
-        unit.for_each_key(&mut |owner, key, _| {
+        let is_complete = unit.for_each_key(&mut |owner, key, _| {
             may_gain = may_gain || self.found.wants(scope_of(owner), key);
         });
-        may_gain
+        may_gain || !is_complete
     }
 
     fn columns(&self) -> Columns {

@@ -151,14 +151,24 @@ fn for_each_key(
     mut visit: impl FnMut(&mut NameSets, AttributeOwner, &Arc<str>),
 ) -> Result<(), QueryError> {
     let mut blocks_done = HashSet::new();
-    scan.for_each_unit(|_, unit| {
+    scan.for_each_unit(|scan, unit| {
         if let UnitName::Slice { block, .. } = unit.name()
             && !blocks_done.insert(block)
         {
             return Ok(ControlFlow::Continue(Done::Skipped));
         }
-        if !unit.for_each_key(&mut |owner, key, _| visit(found, owner, key)) {
-            found.set_incomplete();
+        if unit.for_each_key(&mut |owner, key, _| visit(found, owner, key)) {
+            return Ok(ControlFlow::Continue(Done::Skipped));
+        }
+        // Lists of keys are bounded. Resources and scopes are few enough to be looked at.
+        found.set_incomplete();
+        let open = unit.open(&scan.meter)?;
+        let (resources, scopes) = (open.resources(), open.scopes());
+        for column in &resources.attributes.columns {
+            visit(found, AttributeOwner::Resource, &column.key);
+        }
+        for column in &scopes.attributes.columns {
+            visit(found, AttributeOwner::Scope, &column.key);
         }
         Ok(ControlFlow::Continue(Done::Skipped))
     })
