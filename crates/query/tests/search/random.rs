@@ -38,6 +38,9 @@ const LARGE: Shape = Shape {
 };
 const N_LARGE: u64 = 2;
 const N_QUESTIONS_LARGE: [u64; 4] = [20, 12, 12, 6];
+/// Traces that reach over several pages.
+const GIANT: Shape =
+    Shape { n_traces_min: 4, n_traces_max: 8, n_spans_max: 4_000, n_resources: 12, n_starts: 4 };
 /// Failures with more spans are told without them.
 const N_SPANS_SHOWN: usize = 100;
 const FILTER_DEPTH_MAX: u64 = 3;
@@ -72,6 +75,11 @@ fn stores_answer_as_the_obvious_evaluator() {
 #[test]
 fn large_stores_answer_as_the_obvious_evaluator() {
     check(LARGE, N_QUESTIONS_LARGE, N_LARGE * N_QUESTIONS_LARGE.iter().sum::<u64>());
+}
+
+#[test]
+fn stores_of_giant_traces_answer_as_the_obvious_evaluator() {
+    check(GIANT, N_QUESTIONS_LARGE, N_LARGE * N_QUESTIONS_LARGE.iter().sum::<u64>());
 }
 
 fn check(shape: Shape, n_questions: [u64; 4], n_pairs: u64) {
