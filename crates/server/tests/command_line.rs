@@ -47,6 +47,47 @@ fn a_trace_that_is_not_there_is_exit_code_1_and_nothing_on_stdout() {
 }
 
 #[test]
+fn a_search_prints_a_table_and_says_the_rest_on_stderr() {
+    let data_dir = tempfile::tempdir().unwrap();
+    let server = server(data_dir.path());
+    let address = format!("http://{}", server.addresses().http);
+    let search = |arguments: &[&str]| {
+        let output = suyuan(&[&["search", "--server", &address], arguments].concat());
+        (output.status.code(), text(&output.stdout), text(&output.stderr))
+    };
+    let nothing = format!("no trace at {address} has such a span\n");
+    assert_eq!(search(&[]), (Some(1), String::new(), nothing));
+    let said = "error: parse error at line 1, col 8: found `}`, expected an attribute or a literal\n\
+                { .a = }\n       ^\n";
+    assert_eq!(search(&["{ .a = }"]), (Some(2), String::new(), said.to_owned()));
+    let (code, json, _) = search(&["--json"]);
+    assert_eq!((code, json.as_str()), (Some(1), "{\"traces\":[],\"metrics\":{}}"));
+
+    let sender = format!("http://{}", server.addresses().otlp_http);
+    let sent = suyuan(&[
+        "generate",
+        "--endpoint",
+        &sender,
+        "--rate",
+        "0",
+        "--count",
+        "500",
+        "--verify",
+        &address,
+    ]);
+    assert_eq!(sent.status.code(), Some(0), "{}", text(&sent.stderr));
+    let (code, table, _) = search(&["{ } | select(name)", "--limit", "5"]);
+    assert_eq!((code, table.lines().count()), (Some(0), 6), "{table}");
+    assert!(table.starts_with("trace "), "{table}");
+    let (code, explained, _) = search(&["{ span.no.such.key = 1 }", "--explain"]);
+    assert_eq!(code, Some(1));
+    assert!(explained.contains("0 traces in "), "{explained}");
+    let refused = search(&["--since", "soon"]);
+    assert_eq!(refused.0, Some(2));
+    assert!(refused.2.contains("parameter `since` is `soon`"), "{}", refused.2);
+}
+
+#[test]
 fn what_cannot_be_done_is_exit_code_2_and_one_line_on_stderr() {
     let file = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(file.path(), "[server]\nport = 1\n").unwrap();
