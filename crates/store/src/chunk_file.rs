@@ -8,7 +8,7 @@
 //! columns of spans, events and links, each list behind its length. Arrays are written as their
 //! buffers, padded to 8 bytes, so that reading is one `pread` into aligned memory and no copy after
 //! it. Where each part lies stays in memory ([`ChunkDirectory`]), so that a question reads the
-//! columns it asks for: 5 MB of a million spans for one number of each, instead of 180.
+//! columns it asks for: 7 MB in 1.6 ms for one number of a million spans, instead of 180 MB.
 
 mod columns;
 
