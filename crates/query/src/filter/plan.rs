@@ -126,11 +126,11 @@ fn of_rows(expr: &Expr, numbers: &mut Numbers) -> Node {
     }
 }
 
-/// What a row costs where rows are looked at one by one, against the columns' few nanoseconds.
+/// Rows that are looked at one by one come last.
 const ROW_COST: u32 = 200;
 
 impl Node {
-    /// Roughly nanoseconds a row.
+    /// Where it stands among others, see [`Test::cost`].
     pub(super) fn cost(&self) -> u32 {
         match self {
             Self::Constant(_) => 0,

@@ -179,3 +179,22 @@ fn resources_and_scopes_rule_out_what_none_of_them_has() {
     assert!(reason("resource.service.name = `pay` || .a = 1").is_none());
     assert!(reason(".service.name = `pay`").is_none());
 }
+
+#[test]
+fn what_is_cheap_to_read_and_leaves_few_rows_stands_first() {
+    let order = |filter: &str| {
+        let filter = Filter::compile(&parse(filter)).expect("compiles");
+        let texts: Vec<String> = filter.conditions().iter().map(ToString::to_string).collect();
+        texts.join("; ")
+    };
+    assert_eq!(
+        order("span.a + 1 > 2 && duration > 1s && span.a = 1 && resource.service.name = `x`"),
+        "resource.service.name = `x`; span.a = 1; duration > 1s; (span.a + 1) > 2"
+    );
+    assert_eq!(order("duration > 1s && name =~ `a.+`"), "name =~ `a.+`; duration > 1s");
+    assert_eq!(order("rootName = `a` && event.b = 1"), "event.b = 1; rootName = `a`");
+    assert_eq!(
+        order("event.a = 1 && !(.b = 2 || .c) && event.b != nil"),
+        "!(.b = 2 || .c); event.a = 1 && event.b != nil"
+    );
+}

@@ -1,4 +1,5 @@
 //! Random batches and random filters: columns must say what a walk over the tree says row by row.
+//! More of them: `PROPTEST_CASES=20000`.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -299,8 +300,6 @@ fn without_dictionaries(batch: &Batch) -> Batch {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
-
     #[test]
     fn columns_say_what_rows_say(
         spans in prop::collection::vec(span(), 1..70),
