@@ -12,7 +12,8 @@ use suyuan_ids::TraceId;
 use suyuan_model::{Chunk, Publication, Tenant, UnixNanosRange};
 use suyuan_objects::faulty::MemoryObjects;
 use suyuan_query::search::{
-    AnswerValue, Budget, Explain, FoundSpan, FoundTrace, SearchRequest, search,
+    Accounting, AnswerValue, Budget, Explain, FoundSpan, FoundTrace, QueryError, SearchRequest,
+    search,
 };
 use suyuan_store::{
     CompactionPolicy, CompactionStart, KeepPolicy, LogControl, Options, RetentionPolicy, Store,
@@ -34,6 +35,15 @@ const LOG: Uuid = Uuid([1; 16]);
 pub(crate) enum LiveData {
     InMemory,
     InFiles,
+}
+
+/// Why there is no whole answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SearchError {
+    #[error(transparent)]
+    Query(#[from] QueryError),
+    #[error("not all was read: {0:?}")]
+    Incomplete(Accounting),
 }
 
 pub(crate) struct TestStore {
@@ -222,6 +232,15 @@ impl TestStore {
     }
 
     pub(crate) fn search(&self, question: &RefQuestion) -> Result<Vec<RefFound>, String> {
+        self.search_within(question, MEMORY_BYTES).map_err(|error| error.to_string())
+    }
+
+    /// The answer, all of it, within so much memory.
+    pub(crate) fn search_within(
+        &self,
+        question: &RefQuestion,
+        memory_bytes: usize,
+    ) -> Result<Vec<RefFound>, SearchError> {
         let request = SearchRequest {
             filter: question.filter.clone(),
             selected: Vec::new(),
@@ -237,15 +256,15 @@ impl TestStore {
         };
         let budget = Budget {
             deadline: Instant::now() + Duration::from_secs(QUERY_SECONDS),
-            memory_bytes: MEMORY_BYTES,
+            memory_bytes,
             // Both ways in the same test run.
             threads: 1 + question.limit % 2,
             cancelled: Arc::new(AtomicBool::new(false)),
         };
         let snapshot = Arc::new(self.store.snapshot(&tenant()));
-        let answer = search(&snapshot, &request, &budget).map_err(|error| error.to_string())?;
+        let answer = search(&snapshot, &request, &budget)?;
         if !answer.accounting.skipped.is_empty() || answer.accounting.n_left_in_pieces > 0 {
-            return Err(format!("not all was read: {:?}", answer.accounting));
+            return Err(SearchError::Incomplete(answer.accounting));
         }
         Ok(answer.traces.iter().map(found).collect())
     }

@@ -14,6 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use suyuan_query::search::QueryError;
 use suyuan_testkit::random::Random;
 use suyuan_testkit::traceql::random::{RandomSpans, Shape, filter, question};
 use suyuan_testkit::traceql::script;
@@ -22,7 +23,7 @@ use suyuan_testkit::traceql::shown::Reads;
 use suyuan_traceql::ast::FieldExpr;
 use suyuan_traceql::print;
 
-use crate::harness::TestStore;
+use crate::harness::{SearchError, TestStore};
 use sample::{Sample, Stage};
 
 const N_PAIRS: u64 = 50_000;
@@ -143,9 +144,34 @@ fn run(
             if found != expected {
                 return Err(Box::new(Failure { seed, sample, stage, question }));
             }
+            if random.one_in(16) {
+                let memory_bytes = random.pick(&[0, 500, 5_000, 50_000]);
+                check_short_of_memory(seed, &store, &question, memory_bytes, &traces);
+            }
         }
     }
     Ok(())
+}
+
+/// With too little memory there is no answer, or the same.
+fn check_short_of_memory(
+    seed: u64,
+    store: &TestStore,
+    question: &RefQuestion,
+    memory_bytes: usize,
+    traces: &RefTraces<'_>,
+) {
+    match store.search_within(question, memory_bytes) {
+        Err(SearchError::Query(QueryError::TooMuchMemory { .. })) => {}
+        Ok(found) => {
+            let comparable = |found: Vec<RefFound>| -> Vec<RefFound> {
+                found.into_iter().map(RefFound::without_what_is_read).collect()
+            };
+            let expected = traces.search(question).expect("was answered before");
+            assert_eq!(comparable(found), comparable(expected), "seed {seed}: {question:?}");
+        }
+        Err(error) => panic!("seed {seed}, {memory_bytes} bytes: {error}: {question:?}"),
+    }
 }
 
 /// A filter as it comes out of its own text.
