@@ -59,6 +59,9 @@ pub(crate) struct TestStore {
     received_unix_nanos: u64,
 }
 
+/// Asks a store.
+pub(crate) struct Asker(Store);
+
 /// Ends live data where it is told to.
 struct MadeUpLog {
     /// Taken out when the store ends: it holds this log.
@@ -142,6 +145,14 @@ impl TestStore {
         let chunk = Arc::new(chunk(spans));
         let n_rows = chunk.n_rows() as u32;
         self.publish_chunk(tenant(), self.n_chunks, chunk.clone(), n_rows / 2, false);
+        self.publish_chunk(tenant(), self.n_chunks, chunk, n_rows, true);
+        self.n_chunks += 1;
+    }
+
+    /// A chunk of live data, all at once.
+    pub(crate) fn publish_whole(&mut self, spans: &[RefSpan]) {
+        let chunk = Arc::new(chunk(spans));
+        let n_rows = chunk.n_rows() as u32;
         self.publish_chunk(tenant(), self.n_chunks, chunk, n_rows, true);
         self.n_chunks += 1;
     }
@@ -231,6 +242,25 @@ impl TestStore {
         }
     }
 
+    /// Who asks while the store is being filled.
+    pub(crate) fn asker(&self) -> Asker {
+        Asker(self.store.clone())
+    }
+
+    pub(crate) fn search(&self, question: &RefQuestion) -> Result<Vec<RefFound>, String> {
+        self.asker().search(question)
+    }
+
+    pub(crate) fn search_within(
+        &self,
+        question: &RefQuestion,
+        memory_bytes: usize,
+    ) -> Result<Vec<RefFound>, SearchError> {
+        self.asker().search_within(question, memory_bytes)
+    }
+}
+
+impl Asker {
     pub(crate) fn search(&self, question: &RefQuestion) -> Result<Vec<RefFound>, String> {
         self.search_within(question, MEMORY_BYTES).map_err(|error| error.to_string())
     }
@@ -261,7 +291,7 @@ impl TestStore {
             threads: 1 + question.limit % 2,
             cancelled: Arc::new(AtomicBool::new(false)),
         };
-        let snapshot = Arc::new(self.store.snapshot(&tenant()));
+        let snapshot = Arc::new(self.0.snapshot(&tenant()));
         let answer = search(&snapshot, &request, &budget)?;
         if !answer.accounting.skipped.is_empty() || answer.accounting.n_left_in_pieces > 0 {
             return Err(SearchError::Incomplete(answer.accounting));
