@@ -23,7 +23,7 @@ use suyuan_wire::answer::content_hash;
 use self::content::Contents;
 use self::places::{Places, UnitKey, Wanted, WantedPiece};
 use super::live::read_chunk;
-use super::slice::{judged, reader_of};
+use super::slice::{apart, judged, reader_of};
 use super::{Place, SpanStructure, TraceRef, UnitName, structure_of};
 use crate::find::{FindError, Skipped};
 use crate::snapshot::Snapshot;
@@ -220,7 +220,7 @@ impl<'a> Assembler<'a> {
             if self.units.contains_key(&unit) {
                 continue;
             }
-            match self.read_unit(unit, merged(rows)) {
+            match self.read_unit(unit, apart(rows)) {
                 Ok(batch) => drop(self.units.insert(unit, UnitBatch::new(batch))),
                 Err(error) => skip(&mut self.skipped, error)?,
             }
@@ -385,19 +385,6 @@ fn outline_of((chunk, row): (&Chunk, u32)) -> SpanOutline {
         parent_span_id: None,
         kind: chunk.kind.value(at),
     }
-}
-
-/// Ranges in order, those that touch made one.
-fn merged(mut ranges: Vec<Range<u32>>) -> Vec<Range<u32>> {
-    ranges.sort_unstable_by_key(|range| range.start);
-    let mut merged: Vec<Range<u32>> = Vec::with_capacity(ranges.len());
-    for range in ranges {
-        match merged.last_mut() {
-            Some(last) if range.start <= last.end => last.end = last.end.max(range.end),
-            _ => merged.push(range),
-        }
-    }
-    merged
 }
 
 impl UnitBatch {

@@ -26,7 +26,7 @@ pub(super) struct BlockSlice {
     /// Its place among the snapshot's blocks.
     source: u32,
     slice: u32,
-    /// If the slice lies outside the range of time: the rows of split traces that do not.
+    /// If the slice lies outside the range of time: the rows of split traces that do not, apart.
     only: Option<Vec<Range<u32>>>,
 }
 
@@ -88,7 +88,20 @@ fn split_rows_within(
 ) -> Vec<Range<u32>> {
     let traces = split.traces_of(source.block.id, slice);
     let within = traces.filter(|(_, number)| is_split_within(split, *number, range));
-    within.map(|(rows, _)| rows.clone()).collect()
+    apart(within.map(|(rows, _)| rows.clone()).collect())
+}
+
+/// Ranges in order, those that touch made one.
+pub(super) fn apart(mut ranges: Vec<Range<u32>>) -> Vec<Range<u32>> {
+    ranges.sort_unstable_by_key(|range| range.start);
+    ranges.dedup_by(|next, last| {
+        let is_touching = next.start <= last.end;
+        if is_touching {
+            last.end = last.end.max(next.end);
+        }
+        is_touching
+    });
+    ranges
 }
 
 impl BlockSlice {
@@ -212,15 +225,7 @@ impl<'a> OpenSlice<'a> {
         let mut rows: Vec<Range<u32>> =
             (0..traces.len() as u32).filter(is_within).map(|trace| traces.rows(trace)).collect();
         rows.append(&mut elsewhere);
-        rows.sort_unstable_by_key(|rows| rows.start);
-        rows.dedup_by(|next, last| {
-            let is_touching = next.start <= last.end;
-            if is_touching {
-                last.end = last.end.max(next.end);
-            }
-            is_touching
-        });
-        Ok(rows)
+        Ok(apart(rows))
     }
 
     pub(super) fn candidates(

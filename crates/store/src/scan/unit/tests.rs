@@ -107,28 +107,41 @@ fn scanned(snapshot: &Snapshot) -> Traces {
     traces
 }
 
-/// All rows of a unit with their traces, in pieces of any size; and what they say.
-fn rows_of(unit: &OpenUnit<'_>, random: &mut Random) -> Vec<(TraceRef, String)> {
+/// Rows of a unit with their traces, and what they say: all of them in pieces of any size, or those
+/// of a range of time together.
+fn rows_of(
+    unit: &OpenUnit<'_>,
+    range: Option<TimeRange>,
+    random: &mut Random,
+) -> Vec<(TraceRef, String)> {
     let meter = ReadMeter::default();
+    let mut reads: Vec<Vec<Range<u32>>> = Vec::new();
+    if let Some(range) = range
+        && random.below(2) == 0
+    {
+        let rows = unit.rows_within(range, &meter).expect("readable");
+        assert!(rows.windows(2).all(|pair| pair[0].end < pair[1].start), "{rows:?}");
+        reads.push(rows);
+    } else {
+        for piece in unit.pieces() {
+            let middle = piece.start + random.below(u64::from(piece.end - piece.start) + 1) as u32;
+            let parts = [piece.start..middle, middle..piece.end];
+            reads.extend(parts.into_iter().filter(|part| !part.is_empty()).map(|part| vec![part]));
+        }
+    }
     let mut found = Vec::new();
-    for piece in unit.pieces() {
-        let middle = piece.start + random.below(u64::from(piece.end - piece.start) + 1) as u32;
-        let parts = [piece.start..middle, middle..piece.end];
-        let parts = parts.into_iter().filter(|part| !part.is_empty());
-        for part in parts {
-            let batch =
-                unit.read(std::slice::from_ref(&part), &all_columns(), &meter).expect("readable");
-            let rows: Vec<u32> = part.collect();
-            let traces = unit.traces_of(&rows, &meter).expect("readable");
-            for (row, trace) in rows.into_iter().zip(traces) {
-                let at = batch.row_of(row).expect("it was read");
-                assert_eq!(batch.unit_row(at), row);
-                let chunk = &batch.chunk;
-                let duration = chunk.end_unix_nanos.value(at as usize)
-                    - chunk.start_unix_nanos.value(at as usize);
-                assert_eq!(batch.duration_nanos(at), duration);
-                found.extend(trace.map(|trace| (trace, text(chunk, at))));
-            }
+    for ranges in reads {
+        let batch = unit.read(&ranges, &all_columns(), &meter).expect("readable");
+        let rows: Vec<u32> = ranges.into_iter().flatten().collect();
+        let traces = unit.traces_of(&rows, &meter).expect("readable");
+        for (row, trace) in rows.into_iter().zip(traces) {
+            let at = batch.row_of(row).expect("it was read");
+            assert_eq!(batch.unit_row(at), row);
+            let chunk = &batch.chunk;
+            let duration =
+                chunk.end_unix_nanos.value(at as usize) - chunk.start_unix_nanos.value(at as usize);
+            assert_eq!(batch.duration_nanos(at), duration);
+            found.extend(trace.map(|trace| (trace, text(chunk, at))));
         }
     }
     found
@@ -150,7 +163,7 @@ fn read(snapshot: &Arc<Snapshot>, range: Option<TimeRange>, random: &mut Random)
     let mut traces = BTreeMap::new();
     for unit in &units {
         let open = unit.open(&ReadMeter::default()).expect("opens");
-        let rows = rows_of(&open, random);
+        let rows = rows_of(&open, range, random);
         if range.is_none() && !unit.has_erased() {
             assert_eq!(rows.len(), unit.n_rows() as usize);
         }
