@@ -29,6 +29,7 @@ mod expr;
 mod kernel;
 mod look;
 mod matcher;
+mod one_of;
 mod plan;
 mod prune;
 mod row;

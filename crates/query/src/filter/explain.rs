@@ -6,6 +6,7 @@ use suyuan_traceql::ast::Value;
 use suyuan_traceql::print;
 
 use super::expr::Expr;
+use super::one_of::OneOf;
 use super::scalar::{Calculation, Comparison, Scalar};
 
 impl Display for Expr {
@@ -27,6 +28,7 @@ impl Display for Expr {
                 let symbol = if *is_negated { "!~" } else { "=~" };
                 write!(f, "{of} {symbol} {}", print::value(&Value::String(pattern.clone())))
             }
+            Self::OneOf(of, list) => write_list(&print::attribute(of), list, f),
             Self::IsNil(of, true) => write!(f, "{of} = nil"),
             Self::IsNil(of, false) => write!(f, "{of} != nil"),
             Self::Is(of, true) => write!(f, "{of}"),
@@ -41,11 +43,19 @@ fn write_chain(operands: &[Expr], symbol: &str, f: &mut Formatter<'_>) -> fmt::R
             f.write_str(symbol)?;
         }
         match operand {
-            Expr::And(_) | Expr::Or(_) => write!(f, "({operand})")?,
+            Expr::And(_) | Expr::Or(_) | Expr::OneOf(..) => write!(f, "({operand})")?,
             _ => write!(f, "{operand}")?,
         }
     }
     Ok(())
+}
+
+fn write_list(of: &str, list: &OneOf, f: &mut Formatter<'_>) -> fmt::Result {
+    let texts: Vec<String> = match list {
+        OneOf::Numbers(numbers) => numbers.iter().map(|n| format!("{of} = {n}")).collect(),
+        OneOf::Ids(ids) => ids.iter().map(|id| format!("{of} = `{id:x}`")).collect(),
+    };
+    f.write_str(&texts.join(" || "))
 }
 
 fn write_constant(value: &Scalar<'static>, f: &mut Formatter<'_>) -> fmt::Result {

@@ -11,6 +11,7 @@ use suyuan_traceql::ast::{
 
 use super::FilterError;
 use super::matcher::Matcher;
+use super::one_of::{self, OneOf};
 use super::scalar::{Calculation, Comparison, Scalar};
 
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub(super) enum Expr {
         matcher: Arc<Matcher>,
         is_negated: bool,
     },
+    /// `of = 1 || of = 2 || …`
+    OneOf(Attribute, OneOf),
     /// `= nil` or `!= nil`
     IsNil(Box<Expr>, bool),
     /// Whether it is this boolean, and no array of it.
@@ -83,7 +86,7 @@ impl Expr {
             // A comparison with nil by `&&` is refused by the type rules: nil is no boolean.
             chain = chain.joined(op == FieldOp::And, Self::truth(other)?);
         }
-        Ok(chain)
+        Ok(one_of::merged(chain))
     }
 
     fn binary(op: FieldOp, left: &FieldExpr, right: &FieldExpr) -> Result<Self, FilterError> {
@@ -171,7 +174,7 @@ impl Expr {
             Self::Or(operands) if !is_and => operands,
             Self::Constant(value) if value.is(is_and) => return other,
             Self::Constant(_) => return self,
-            single => vec![single],
+            single => vec![one_of::merged(single)],
         };
         match other {
             Self::And(more) if is_and => operands.extend(more),
@@ -210,6 +213,7 @@ impl Expr {
             Self::Matches { of, matcher, is_negated, .. } => {
                 of.value(values).matches(matcher, *is_negated)
             }
+            Self::OneOf(of, list) => list.has(&values.value(of)),
             Self::IsNil(of, expected) => of.value(values).is_nil(*expected),
             Self::Is(of, expected) => of.value(values).is(*expected),
             _ => self.value(values).is(true),
@@ -259,7 +263,7 @@ impl Expr {
     pub(super) fn visit_attributes<'a>(&'a self, visit: &mut dyn FnMut(&'a Attribute)) {
         match self {
             Self::Constant(_) => {}
-            Self::Attribute(attribute) => visit(attribute),
+            Self::Attribute(attribute) | Self::OneOf(attribute, _) => visit(attribute),
             Self::Not(of) | Self::Minus(of) | Self::IsNil(of, _) | Self::Is(of, _) => {
                 of.visit_attributes(visit);
             }

@@ -115,6 +115,10 @@ fn of_rows(expr: &Expr, numbers: &mut Numbers) -> Node {
             Expr::Constant(value) => test(of, Check::Compare(*comparison, value.clone())),
             _ => Node::RowByRow(expr.clone()),
         },
+        Expr::OneOf(of, list) => {
+            let check = Check::OneOf(list.clone());
+            Node::Test(Test { number: numbers.next(), of: of.clone(), check })
+        }
         Expr::Not(inner) => Node::Not(Box::new(of_rows(inner, numbers))),
         Expr::And(operands) => {
             Node::And(operands.iter().map(|operand| of_rows(operand, numbers)).collect())

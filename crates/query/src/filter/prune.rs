@@ -10,6 +10,7 @@ use suyuan_traceql::ast::{Attribute, AttributeScope, Intrinsic};
 
 use super::KeyPresence;
 use super::expr::Expr;
+use super::one_of::{OneOf, id_number};
 use super::scalar::{Comparison, Number, Scalar};
 
 /// Longer lists of values are not probed: each costs a look into a filter.
@@ -48,6 +49,7 @@ pub(super) fn rules_out(expr: &Expr, keys: &dyn KeyPresence) -> Option<String> {
             Expr::Attribute(of) => absence(of, TEXTS, matcher.is_match("") != *is_negated, keys),
             _ => None,
         },
+        Expr::OneOf(of, OneOf::Numbers(_)) => absence(of, NUMBERS, false, keys),
         Expr::Is(of, _) => match &**of {
             Expr::Attribute(of) => absence(of, &[ValueType::Bool], false, keys),
             _ => None,
@@ -150,6 +152,9 @@ pub(super) fn probes<'a>(expr: &'a Expr, keys: &dyn KeyPresence) -> Vec<Vec<Prob
             };
             equal_to(of, value, keys).map(|list| vec![list]).unwrap_or_default()
         }
+        Expr::OneOf(of, list) => {
+            probes_of_list(of, list, keys).map(|list| vec![list]).unwrap_or_default()
+        }
         Expr::Is(of, value) => {
             let Expr::Attribute(of) = &**of else { return Vec::new() };
             let probe = |key| vec![vec![Probe::SpanBool { key, value: *value }]];
@@ -177,9 +182,7 @@ fn equal_to<'a>(
 ) -> Option<Vec<Probe<'a>>> {
     match value {
         Scalar::Text(text) if *of == Attribute::Intrinsic(Intrinsic::TraceId) => {
-            let digits = text.trim_start_matches('0');
-            let id = if digits.is_empty() { 0 } else { u128::from_str_radix(digits, 16).ok()? };
-            Some(vec![Probe::TraceId(TraceId::from_bytes(id.to_be_bytes()))])
+            Some(vec![trace_probe(id_number(text)?)])
         }
         Scalar::Text(text) => text_probe(of, text, keys).map(|probe| vec![probe]),
         Scalar::Bool(value) => {
@@ -188,6 +191,33 @@ fn equal_to<'a>(
         }
         _ => number_probes(of, value.number()?, keys),
     }
+}
+
+fn trace_probe(id: u128) -> Probe<'static> {
+    Probe::TraceId(TraceId::from_bytes(id.to_be_bytes()))
+}
+
+/// Of each value of a list what rows that equal it have.
+fn probes_of_list<'a>(
+    of: &'a Attribute,
+    list: &OneOf,
+    keys: &dyn KeyPresence,
+) -> Option<Vec<Probe<'a>>> {
+    let mut probes = Vec::new();
+    match list {
+        OneOf::Numbers(numbers) if numbers.len() <= PROBES_MAX => {
+            for number in numbers.iter() {
+                probes.extend(number_probes(of, Number::Whole(*number), keys)?);
+            }
+        }
+        OneOf::Ids(ids)
+            if ids.len() <= PROBES_MAX && *of == Attribute::Intrinsic(Intrinsic::TraceId) =>
+        {
+            probes.extend(ids.iter().map(|id| trace_probe(*id)));
+        }
+        _ => {}
+    }
+    (!probes.is_empty()).then_some(probes)
 }
 
 /// The number as an integer and as a float, of those types that spans have.

@@ -13,6 +13,7 @@ use suyuan_traceql::ast::{Attribute, AttributeScope, Intrinsic};
 use super::kernel::{Positions, select, select_slowly};
 use super::look::Look;
 use super::matcher::Matcher;
+use super::one_of::{OneOf, has_float, id_number};
 use super::row;
 use super::rows::RowSet;
 use super::scalar::{Comparison, Number, Scalar};
@@ -32,6 +33,7 @@ pub(super) enum Check {
     IsNil(bool),
     Is(bool),
     Compare(Comparison, Scalar<'static>),
+    OneOf(OneOf),
     Matches { matcher: Arc<Matcher>, is_negated: bool },
 }
 
@@ -41,6 +43,7 @@ impl Check {
             Self::IsNil(expected) => value.is_nil(*expected),
             Self::Is(expected) => value.is(*expected),
             Self::Compare(comparison, other) => value.compare(*comparison, other),
+            Self::OneOf(list) => list.has(value),
             Self::Matches { matcher, is_negated } => value.matches(matcher, *is_negated),
         }
     }
@@ -128,7 +131,7 @@ impl Test {
         };
         to_read
             + match &self.check {
-                Check::Compare(Comparison::Equal, _) | Check::Is(_) => 0,
+                Check::Compare(Comparison::Equal, _) | Check::OneOf(_) | Check::Is(_) => 0,
                 Check::Matches { is_negated: false, matcher } => match **matcher {
                     Matcher::Regex { .. } => 3,
                     _ => 1,
@@ -227,6 +230,14 @@ impl Test {
                 Some(test) => select_texts(strings, positions, within, test, self.number, source),
                 None => none(),
             },
+            (ColumnValues::Int(values), Check::OneOf(OneOf::Numbers(numbers))) => {
+                let has = |value| numbers.binary_search(&value).is_ok();
+                select(values.values(), positions, within, has)
+            }
+            (ColumnValues::Double(values), Check::OneOf(OneOf::Numbers(numbers))) => {
+                let has = |value| has_float(numbers, value);
+                select(values.values(), positions, within, has)
+            }
             (ColumnValues::Int(values), check) => match check.of_number() {
                 Some((comparison, number)) => {
                     select_whole(values.values(), positions, within, comparison, number)
@@ -394,9 +405,14 @@ impl Test {
 
     fn span_ids(&self, within: &RowSet, chunk: &Chunk) -> RowSet {
         let ids = chunk.span_id.values();
-        match self.id_number() {
-            Some((comparison, number)) => select(ids, Positions::Dense, within, |id| {
-                comparison.accepts(u128::from(id).cmp(&number))
+        match self.of_id() {
+            Some(IdTest::Compare(comparison, number)) => {
+                select(ids, Positions::Dense, within, |id| {
+                    comparison.accepts(u128::from(id).cmp(&number))
+                })
+            }
+            Some(IdTest::OneOf(list)) => select(ids, Positions::Dense, within, |id| {
+                list.binary_search(&u128::from(id)).is_ok()
             }),
             None => self.slowly(within, |row| Scalar::Id(row::span_digits(ids[row as usize]))),
         }
@@ -407,25 +423,34 @@ impl Test {
             let bytes = chunk.trace_id.value(row as usize);
             u128::from_be_bytes(bytes.try_into().expect("trace ids are arrays of 16 bytes"))
         };
-        match self.id_number() {
-            Some((comparison, number)) => select_slowly(Positions::Dense, within, |row| {
-                comparison.accepts(id(row as u32).cmp(&number))
+        match self.of_id() {
+            Some(test) => select_slowly(Positions::Dense, within, |row| match test {
+                IdTest::Compare(comparison, number) => {
+                    comparison.accepts(id(row as u32).cmp(&number))
+                }
+                IdTest::OneOf(list) => list.binary_search(&id(row as u32)).is_ok(),
             }),
             None => self.slowly(within, |row| Scalar::Id(row::trace_digits(id(row)))),
         }
     }
 
-    /// The number that an id is compared with, if the text is one.
-    fn id_number(&self) -> Option<(Comparison, u128)> {
-        let Check::Compare(comparison, Scalar::Text(text)) = &self.check else { return None };
-        let digits = text.trim_start_matches('0');
-        let is_hexadecimal = digits.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !is_hexadecimal || digits.len() > 32 {
-            return None;
+    /// The same for ids as numbers, if the texts are some.
+    fn of_id(&self) -> Option<IdTest<'_>> {
+        match &self.check {
+            Check::Compare(comparison, Scalar::Text(text)) => {
+                Some(IdTest::Compare(*comparison, id_number(text)?))
+            }
+            Check::OneOf(OneOf::Ids(list)) => Some(IdTest::OneOf(list)),
+            _ => None,
         }
-        let number = if digits.is_empty() { 0 } else { u128::from_str_radix(digits, 16).ok()? };
-        Some((*comparison, number))
     }
+}
+
+/// A test of an id as a number.
+#[derive(Clone, Copy)]
+enum IdTest<'a> {
+    Compare(Comparison, u128),
+    OneOf(&'a [u128]),
 }
 
 fn codes_at(codes: &arrow_array::Int32Array, row: u32) -> i32 {

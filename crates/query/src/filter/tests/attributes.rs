@@ -319,3 +319,30 @@ fn instrumentation_has_a_name_a_version_and_attributes() {
         ],
     );
 }
+
+#[test]
+fn equalities_of_one_attribute_are_looked_up_together() {
+    let id = |span_id| SpanHead { span_id, ..SpanHead::default() };
+    let mut spans = [
+        span(&[("a", Sent::Int(1))]),
+        span(&[("a", Sent::Double(2.0))]),
+        span(&[("a", Sent::Text("x"))]),
+        span(&[("a", Sent::Array(vec![Sent::Int(7), Sent::Int(3)]))]),
+        span(&[("b", Sent::Text("y"))]),
+    ];
+    spans[4].head = id(0xab);
+    spans[1].head = id(0xcd);
+    check(
+        &spans,
+        &[
+            (".a = 1 || .a = 2", &[0, 1]),
+            (".a = 3 || .a = 2 || .a = 2.0", &[1, 3]),
+            (".a = 1 || .a = `x` || .b = `y` || .a = `z` || .a = 3", &[0, 2, 3, 4]),
+            ("!(.a = 1 || .a = `x` || .a = 2 || .a = `z`)", &[3, 4]),
+            ("span:id = `AB` || span:id = `00cd`", &[1, 4]),
+            ("span:id = `AB` || span:id = `none` || span:id = `1`", &[4]),
+            ("(.a = 1 || .a = 2) && (span:id = `cd` || span:id = `ef`)", &[1]),
+            (".a = 1s || .a = 1ns", &[0]),
+        ],
+    );
+}

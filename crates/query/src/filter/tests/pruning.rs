@@ -4,6 +4,7 @@ use suyuan_model::{AttributeOwner, ValueType};
 use suyuan_store::{Between, Probe, UnitPresence};
 
 use super::fixture::{Sent, batch, parse, span};
+use crate::filter::expr::Expr;
 use crate::filter::{Filter, KeyPresence, SourceState};
 
 /// A unit that has only these.
@@ -116,6 +117,8 @@ fn equalities_are_probed_where_nothing_else_can_be_equal() {
     assert_eq!(probes("span.text = `x` || span.int = 5"), "int=5 | text=x");
     assert_eq!(probes("span.text = `x` || span.int > 5"), "");
     assert_eq!(probes("span.text =~ `x|y`"), "text=x | text=y");
+    assert_eq!(probes("span.text = `x` || span.text = `y`"), "text=x | text=y");
+    assert_eq!(probes("span.int = 7 || span.int = 5"), "int=5 | int=7");
     assert_eq!(probes("span.text != `x`"), "");
     assert_eq!(probes("name = `GET`"), "name=GET");
     assert_eq!(probes("trace:id = `00AB`"), "trace=000000000000000000000000000000ab");
@@ -178,6 +181,16 @@ fn resources_and_scopes_rule_out_what_none_of_them_has() {
     assert!(reason("resource.service.name = `cart`").is_none());
     assert!(reason("resource.service.name = `pay` || .a = 1").is_none());
     assert!(reason(".service.name = `pay`").is_none());
+}
+
+#[test]
+fn lists_of_a_thousand_values_are_one_test() {
+    let text = |n: u32| format!("span:id = `{n:x}` || .a = {n} || .b = `{n}` || .c =~ `{n}|x`");
+    let all: Vec<String> = (1..1_000).map(text).collect();
+    let filter = Filter::compile(&parse(&all.join(" || "))).expect("compiles");
+    let [condition] = filter.conditions() else { panic!("one condition") };
+    let Expr::Or(operands) = &condition.expr else { panic!("one list: {condition}") };
+    assert_eq!(operands.len(), 4);
 }
 
 #[test]
