@@ -1,12 +1,13 @@
 //! What searches cost over live data and over one block of it:
 //! `cargo bench -p suyuan-query --bench search FOLDER [blocks] [NAME…]`, where the folder holds OTLP requests
-//! in protobuf, of the shop for the questions to find something. Shown for each question: the
+//! in protobuf, of the shop for the questions to find something. With `PARTS=8` seven parts of them
+//! become blocks before the eighth comes. Shown for each question: the
 //! least and the median with one thread, the same with two, what was found, and what was read.
 
 #![expect(clippy::print_stdout, reason = "a benchmark prints its table")]
 
-use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -46,15 +47,17 @@ const QUESTIONS: &[(&str, &str, usize)] = &[
 ];
 
 /// Ends live data where it is told to.
-struct MadeUpLog(Mutex<Option<Store>>);
-
-const END: Position = Position { segment: 0, offset: 100 };
+struct MadeUpLog {
+    store: Mutex<Option<Store>>,
+    n_cuts: AtomicU64,
+}
 
 impl LogControl for MadeUpLog {
     fn request_cut(&self) {
-        let store = self.0.lock().expect("not poisoned").take();
+        let store = self.store.lock().expect("not poisoned").clone();
         if let Some(store) = store {
-            store.cut(Some(END));
+            let offset = self.n_cuts.fetch_add(1, Relaxed) + 1;
+            store.cut(Some(Position { segment: 0, offset }));
         }
     }
 
@@ -75,24 +78,40 @@ fn main() {
     let objects = LocalObjects::open(Arc::new(disk)).expect("a folder");
     let options = Options::new(scratch.path().join("live"), Arc::new(objects), Uuid([1; 16]));
     let store = Store::open(options).expect("opens");
-    let log = Arc::new(MadeUpLog(Mutex::new(Some(store.clone()))));
-    store.start(log).expect("starts");
-    publish(&store, Path::new(&folder));
-    println!("live: {} spans", store.n_rows());
+    let log =
+        Arc::new(MadeUpLog { store: Mutex::new(Some(store.clone())), n_cuts: AtomicU64::new(0) });
+    store.start(log.clone()).expect("starts");
+    let paths = paths(Path::new(&folder));
+    let n_parts: usize = std::env::var("PARTS").map_or(1, |parts| parts.parse().expect("a number"));
+    for (number, part) in paths.chunks(paths.len().div_ceil(n_parts)).enumerate() {
+        if number > 0 {
+            store.flush().expect("a block");
+        }
+        publish(&store, part);
+    }
+    println!("live: {} spans of {n_parts} parts", store.n_rows());
     if !names.iter().any(|name| name == "blocks") {
         measure(&store, &names);
     }
-    let report = store.flush().expect("a block");
-    println!("one block, {:.1} MB", report.bytes as f64 / 1e6);
+    store.flush().expect("a block");
+    let totals = store.totals();
+    println!("{} blocks, {:.1} MB", totals.blocks, totals.bytes as f64 / 1e6);
     measure(&store, &names);
     store.stop();
+    *log.store.lock().expect("not poisoned") = None;
 }
 
-fn publish(store: &Store, folder: &Path) {
+/// Requests of a folder, and of the folders in it.
+fn paths(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("the folder can be read");
-    let mut paths: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.retain(|path| path.extension().is_some_and(|extension| extension == "pb"));
-    paths.sort();
+    let mut entries: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    entries.sort();
+    let is_request = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "pb");
+    let of_entry = |path: PathBuf| if path.is_dir() { paths(&path) } else { vec![path] };
+    entries.into_iter().flat_map(of_entry).filter(is_request).collect()
+}
+
+fn publish(store: &Store, paths: &[PathBuf]) {
     let mut table = TableBuilder::default();
     let mut chunk_number = 0;
     let mut publish = |table: &mut TableBuilder| {

@@ -215,7 +215,8 @@ impl Finder<'_> {
                     break;
                 }
                 // The more had to be judged, the more will have to be.
-                (rest, at_once) = (later, at_once.max(JUDGED_AT_ONCE_MAX.min(at_once * 2)));
+                (rest, at_once) =
+                    (later, at_once.max(JUDGED_AT_ONCE_MAX.min(at_once.saturating_mul(2))));
             }
         }
         self.progress
