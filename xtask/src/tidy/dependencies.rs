@@ -25,7 +25,8 @@ const FENCES: [(&str, &[&str]); 15] = [
     ("opentelemetry*", &[]),
     ("parquet", &["block"]),
     ("prost*", &[]),
-    ("rustix", &["wal", "store", "server"]),
+    // `query` for the priority of its threads alone (docs/decisions/0017).
+    ("rustix", &["wal", "store", "query", "server"]),
     ("tonic*", &[]),
     ("tower*", &["ingest", "api", "server"]),
     ("anyhow", &["server", "xtask"]),
