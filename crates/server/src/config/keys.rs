@@ -174,9 +174,9 @@ pub const KEYS: &[Key] = &[
     Key {
         section: "limits",
         name: "memory_bytes_max",
-        what: "Memory the whole server aims at. Requests in flight and the program's own needs \
-               come first; live data gets the rest, and what does not fit moves to scratch files \
-               in `live/`.",
+        what: "Memory the whole server aims at. Requests in flight, questions and the program's \
+               own needs come first; live data gets the rest, and what does not fit moves to \
+               scratch files in `live/`.",
         why: "It is the one figure about the machine that the server does not guess.",
         flag: None,
         slot: Slot::Bytes(|config| &mut config.limits.memory_bytes_max, 64 << 20..=1 << 40),
