@@ -42,7 +42,7 @@ mod traces;
 
 use suyuan_model::{AttributeOwner, Batch, Columns, Field, Resources, Scopes, ValueType};
 use suyuan_store::{Between, Probe, Unit, UnitPresence};
-use suyuan_traceql::ast::{Attribute, AttributeScope, FieldExpr, Intrinsic};
+use suyuan_traceql::ast::{Attribute, AttributeScope, FieldExpr, FieldKind, Intrinsic};
 
 use self::expr::Expr;
 use self::look::{Look, RowsOf, Unknown};
@@ -102,12 +102,7 @@ pub struct Verdict {
 impl Filter {
     pub fn compile(expr: &FieldExpr) -> Result<Self, FilterError> {
         let truth = Expr::truth(expr)?;
-        let mut reads = Vec::new();
-        truth.visit_attributes(&mut |attribute| {
-            if !reads.contains(attribute) {
-                reads.push(attribute.clone());
-            }
-        });
+        let reads = reads_of(expr);
         let operands = match truth {
             Expr::Constant(value) => {
                 let is_never = !value.is(true);
@@ -127,9 +122,8 @@ impl Filter {
     }
 
     /// What all must hold, the cheapest and most selective first; one may follow from another that
-    /// needs more. Whatever reads events is in one
-    /// condition, whatever reads links too. None: every row fulfils the filter, unless
-    /// [`Self::is_never`].
+    /// needs more. Whatever reads events is in one condition, whatever reads links too. None: every
+    /// row fulfils the filter, unless [`Self::is_never`].
     pub fn conditions(&self) -> &[Condition] {
         &self.conditions
     }
@@ -154,7 +148,7 @@ impl Filter {
         self.conditions.iter().map(Condition::needs).max().unwrap_or(TraceNeeds::Nothing)
     }
 
-    /// What the query reads, each once; constant parts of it do not count.
+    /// What the query reads in the order of its text, each once.
     pub fn reads(&self) -> &[Attribute] {
         &self.reads
     }
@@ -254,6 +248,23 @@ impl std::fmt::Display for Condition {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.expr.fmt(f)
     }
+}
+
+/// The attributes of an expression in the order of its text, each once.
+fn reads_of(expr: &FieldExpr) -> Vec<Attribute> {
+    let mut reads = Vec::new();
+    // Operands wait here, the leftmost last: a long row of `||` is a deep tree.
+    let mut rest = vec![expr];
+    while let Some(expr) = rest.pop() {
+        match &expr.kind {
+            FieldKind::Literal(_) => {}
+            FieldKind::Attribute(attribute) if reads.contains(attribute) => {}
+            FieldKind::Attribute(attribute) => reads.push(attribute.clone()),
+            FieldKind::Unary { expr, .. } => rest.push(expr),
+            FieldKind::Binary { left, right, .. } => rest.extend([&**right, &**left]),
+        }
+    }
+    reads
 }
 
 /// What has to be read for an attribute of single rows.

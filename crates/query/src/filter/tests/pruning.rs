@@ -194,6 +194,14 @@ fn lists_of_a_thousand_values_are_one_test() {
 }
 
 #[test]
+fn what_is_read_stands_in_the_order_of_the_text() {
+    let filter = "(.b != nil || link.a = 1 || .c = 2 && span.a) && .b = nil || link.a = 2 || true";
+    let filter = Filter::compile(&parse(filter)).expect("compiles");
+    let names: Vec<String> = filter.reads().iter().map(suyuan_traceql::print::attribute).collect();
+    assert_eq!(names, [".b", "link.a", ".c", "span.a"]);
+}
+
+#[test]
 fn what_is_cheap_to_read_and_leaves_few_rows_stands_first() {
     let order = |filter: &str| {
         let filter = Filter::compile(&parse(filter)).expect("compiles");
