@@ -1,10 +1,10 @@
 //! Regular expressions as Go has them, rewritten for our engine.
 //!
 //! In: a pattern in the syntax of Go's `regexp`, which is what TraceQL says. Out: the same pattern
-//! in the syntax of the `regex` crate, or what is wrong with it. The two agree on most; here stand the differences: Perl
-//! classes and word borders are ASCII in Go, `\Q…\E` and octal escapes exist, brackets and `&&` in
-//! a class mean themselves, a brace that is no repetition does too, and repetitions do not nest.
-//! Never here: anything recursive, or larger than a few times the pattern.
+//! in the syntax of the `regex` crate, or what is wrong with it. The two agree on most; here stand
+//! the differences: Perl classes and word borders are ASCII in Go, `\Q…\E` and octal escapes
+//! exist, brackets and `&&` in a class mean themselves, a brace that is no repetition does too, and
+//! repetitions do not nest. Never here: anything recursive, or larger than a few times the pattern.
 
 use std::iter::Peekable;
 use std::str::Chars;

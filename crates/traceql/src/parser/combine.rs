@@ -1,4 +1,8 @@
 //! Operators between spansets, numbers and series.
+//!
+//! In: tokens behind a first operand. Out: one operand, joined. What an operator means is decided
+//! here, when both sides are known: `>` between two spansets is structure, behind an aggregate a
+//! filter, behind series a filter of points.
 
 use super::field::{COMPARISON, LOGIC, POWER, PRODUCT, SUM};
 use super::stage::has_aggregate;

@@ -1,4 +1,7 @@
 //! Expressions that have a value for each span: what stands in braces.
+//!
+//! In: tokens from `{` on. Out: a tree of attributes, literals and operators. The strengths of all
+//! operators stand here.
 
 use super::{Parser, Tall};
 use crate::advice;

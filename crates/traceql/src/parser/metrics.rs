@@ -1,4 +1,7 @@
 //! Functions that make series, what follows them, and arithmetic between series.
+//!
+//! In: tokens behind the pipeline whose spans are counted. Out: series, and what becomes of them.
+//! A number that points are compared with is worked out while it is read.
 
 use super::field::SUM;
 

@@ -1,4 +1,7 @@
 //! Pipelines and their stages.
+//!
+//! In: tokens. Out: stages joined by `|`, or what brackets hold. A word that is no stage is told
+//! with the one it resembles.
 
 use super::combine::one_stage;
 use super::{Parser, Piece, Tall};

@@ -1,4 +1,8 @@
 //! Types of expressions that have a value for each span.
+//!
+//! In: a tree. Out: the type of each part, or the first two parts that cannot fit and how to write
+//! them so that they do. The type of an attribute is known from its values alone: nothing is
+//! wrong with it here.
 
 use std::fmt;
 

@@ -1,4 +1,7 @@
 //! Pages to columns: of each page, the rows asked for.
+//!
+//! In: a cover with its bytes fetched. Out: a [`Column`] that has the rows and no others. A
+//! dictionary is decoded once and kept where the caller says so.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -12,7 +15,7 @@ use super::page::{PageEncoding, PageHeader, Scratch};
 use super::present::Present;
 use super::runs;
 use super::values::{Expected, PageValues, ValuesBuilder};
-use super::{FileReader, Keep};
+use super::{FileReader, Keep, Required};
 use crate::column::Column;
 
 /// The bytes of a dictionary that is kept by [`Keep::Small`].
@@ -63,6 +66,7 @@ impl FileReader {
         cover: &Cover,
         fetched: &[Bytes],
         rows: &[Range<u32>],
+        required: Option<&Required<'_>>,
         scratch: &mut Scratch,
     ) -> Result<Column, Damage> {
         let column = &self.footer.columns[cover.column];
@@ -88,6 +92,14 @@ impl FileReader {
                 return damaged(format!("a page of {n_values} values for rows {page_rows:?}"));
             }
             let page = header.open_data(body, cover.chunk.codec, column.is_optional, inflater)?;
+            // Rows of an optional column that are passed over are rows without a value.
+            if let Some(required) = required
+                && page.encoding == PageEncoding::Plain
+                && column.is_optional
+                && required.literal.find(page.values).is_none()
+            {
+                continue;
+            }
             let ranges = match page.levels {
                 Some(levels) => {
                     selected.clear();

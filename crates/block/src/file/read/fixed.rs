@@ -1,4 +1,7 @@
 //! Values of a fixed width, one behind the other or split into streams of bytes.
+//!
+//! In: the bytes of a page (`PLAIN` or `BYTE_STREAM_SPLIT`) and a range of its values. Out: the
+//! values. The page's length has been checked by the caller.
 
 use std::ops::Range;
 

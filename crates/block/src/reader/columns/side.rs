@@ -1,4 +1,8 @@
 //! Events and links of the spans asked for.
+//!
+//! In: rows of spans and the columns wanted of their events or links. Out: these columns, each row
+//! with its span's place in the batch. The owners of a slice's rows are read whole, everything else
+//! from the pages that hold the rows.
 
 use std::ops::Range;
 use std::sync::Arc;

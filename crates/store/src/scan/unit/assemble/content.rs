@@ -1,4 +1,7 @@
 //! All that the spans of a trace say, for the few traces where it decides which copy stands.
+//!
+//! In: pieces of a trace. Out: for each of their rows a chunk with all columns. Needed only where
+//! copies of a span end at the same time; it reads whole rows, so nobody else should.
 
 use std::ops::Range;
 use std::sync::{Arc, PoisonError};

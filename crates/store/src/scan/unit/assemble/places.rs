@@ -1,4 +1,7 @@
 //! Where the rows of a trace lie, unit by unit.
+//!
+//! In: a trace as rows of units name it. Out: its pieces, from the table of a slice, the index of
+//! a window or the split set. No span is read; the window's lock is held for a moment.
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Range;
