@@ -49,6 +49,16 @@ pub struct Columns {
     span_keys: Vec<Arc<str>>,
     event_keys: Vec<Arc<str>>,
     link_keys: Vec<Arc<str>>,
+    required_text: Option<RequiredText>,
+}
+
+/// What a text must contain to be of use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequiredText {
+    /// Of an attribute of spans.
+    pub key: Arc<str>,
+    /// Not empty.
+    pub literal: Arc<str>,
 }
 
 /// Rows of a unit of a scan, and some of their columns.
@@ -96,8 +106,19 @@ impl Columns {
         insert(&mut self.link_keys, key);
     }
 
-    /// All that either asks for.
+    /// A span whose text under `key` does not contain the literal may be given as if it did not
+    /// have the key: whoever reads a column says so to be spared what it holds.
+    pub fn require_text(&mut self, key: &Arc<str>, literal: &str) {
+        self.required_text = Some(RequiredText { key: key.clone(), literal: literal.into() });
+    }
+
+    pub fn required_text(&self) -> Option<&RequiredText> {
+        self.required_text.as_ref()
+    }
+
+    /// All that either asks for. What one does not need the other may.
     pub fn union(mut self, other: &Self) -> Self {
+        self.required_text = None;
         self.fields |= other.fields;
         other.span_keys.iter().for_each(|key| self.add_span_key(key));
         other.event_keys.iter().for_each(|key| self.add_event_key(key));

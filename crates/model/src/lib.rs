@@ -17,7 +17,7 @@ mod trace_rows;
 mod value;
 
 pub use attributes::{AttributeColumn, AttributeTable, Values};
-pub use batch::{Batch, BatchRows, Columns, Field};
+pub use batch::{Batch, BatchRows, Columns, Field, RequiredText};
 pub use chunk::{Chunk, Events, Links, Resources, Scopes};
 pub use columns::Sparse;
 pub use outline::{OutlineSorter, SpanOutline};

@@ -168,6 +168,9 @@ impl Condition {
                 }
             }
         });
+        if let Some((key, literal)) = expr.required_text() {
+            columns.require_text(key, literal);
+        }
         Self { expr, plan, columns, trace_columns, needs }
     }
 

@@ -33,6 +33,7 @@ use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
+use memchr::memmem::Finder;
 use suyuan_objects::{ObjectError, Objects, ReadMeter};
 
 pub use self::cache::ReadCache;
@@ -95,6 +96,12 @@ pub enum Keep {
     Small,
     /// None: reading all of a file is done once, and shall not push out what others need.
     Nothing,
+}
+
+/// What a text of a column must contain to be of use.
+pub(crate) struct Required<'a> {
+    pub(crate) column: usize,
+    pub(crate) literal: Finder<'a>,
 }
 
 impl FileReader {
@@ -204,6 +211,20 @@ impl FileReader {
         keep: Keep,
         meter: &ReadMeter,
     ) -> Result<Vec<Column>, ReadError> {
+        self.read_rows_with(row_group, rows, columns, None, keep, meter)
+    }
+
+    /// As [`read_rows`](Self::read_rows); of one column, texts that do not contain the literal may be
+    /// left out.
+    pub(crate) fn read_rows_with(
+        &self,
+        row_group: usize,
+        rows: &[Range<u32>],
+        columns: &[usize],
+        required: Option<&Required<'_>>,
+        keep: Keep,
+        meter: &ReadMeter,
+    ) -> Result<Vec<Column>, ReadError> {
         let mut covers = self.cover(row_group, rows, columns)?;
         self.take_cached(&mut covers);
         let fetched = self.fetch(&mut covers, meter)?;
@@ -211,8 +232,9 @@ impl FileReader {
             covers
                 .into_iter()
                 .map(|mut cover| {
+                    let required = required.filter(|required| required.column == cover.column);
                     self.load_dictionary(&mut cover, &fetched, keep, scratch)
-                        .and_then(|()| self.decode(&cover, &fetched, rows, scratch))
+                        .and_then(|()| self.decode(&cover, &fetched, rows, required, scratch))
                         .map_err(|damage| self.in_column(row_group, cover.column, damage))
                 })
                 .collect()

@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use memchr::memmem::Finder;
+
 use suyuan_traceql::ast::{
     Attribute, AttributeScope, FieldExpr, FieldKind, FieldOp, Intrinsic, UnaryOp, Value,
 };
@@ -53,6 +55,28 @@ impl Values for Absent {
 }
 
 impl Expr {
+    /// A text that an attribute of the span must contain, if the expression asks for nothing else:
+    /// the attribute and the text.
+    pub(super) fn required_text(&self) -> Option<(&Arc<str>, &str)> {
+        let (of, literal) = match self {
+            Self::Matches { of, matcher, is_negated: false, .. } => {
+                let literals = matcher.literals().iter().map(Finder::needle);
+                (of, std::str::from_utf8(literals.max_by_key(|literal| literal.len())?).ok()?)
+            }
+            Self::Compare(Comparison::Equal, of, other) => match &**other {
+                Self::Constant(Scalar::Text(text)) if !text.is_empty() => (of, &**text),
+                _ => return None,
+            },
+            _ => return None,
+        };
+        match &**of {
+            Self::Attribute(Attribute::Named { scope: AttributeScope::Span, name }) => {
+                Some((name, literal))
+            }
+            _ => None,
+        }
+    }
+
     /// The expression as a value.
     pub(super) fn compile(expr: &FieldExpr) -> Result<Self, FilterError> {
         let compiled = match &expr.kind {

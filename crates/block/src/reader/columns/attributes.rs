@@ -88,6 +88,16 @@ impl AttributeReads {
         own.chain(self.lists.iter().map(|list| list.column))
     }
 
+    /// The column of the texts under a key, if nothing else is read for the key: a value of another
+    /// type must not take the place of a text that is left out.
+    pub(super) fn only_texts(&self, key: &str) -> Option<usize> {
+        let is_listed = |list: &List| list.picks.iter().any(|pick| &*pick.key == key);
+        let mut own = self.own.iter().filter(|own| &*own.key == key);
+        let (first, second) = (own.next()?, own.next());
+        let is_alone = second.is_none() && !self.lists.iter().any(is_listed);
+        (is_alone && first.value_type == ValueType::String).then_some(first.column)
+    }
+
     /// The table of attributes of `n_rows` rows, from the columns in the order of
     /// [`Self::columns`].
     pub(super) fn table(
