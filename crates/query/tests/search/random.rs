@@ -16,10 +16,11 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
 use suyuan_query::search::QueryError;
 use suyuan_testkit::random::Random;
+use suyuan_testkit::traceql::drawing::draw;
 use suyuan_testkit::traceql::random::{RandomSpans, Shape, filter, question};
 use suyuan_testkit::traceql::script;
 use suyuan_testkit::traceql::search::{RefFound, RefQuestion, RefTraces};
-use suyuan_testkit::traceql::shown::Reads;
+use suyuan_testkit::traceql::span::RefSpan;
 use suyuan_traceql::ast::FieldExpr;
 use suyuan_traceql::print;
 
@@ -147,7 +148,7 @@ fn run(
         for _ in 0..n_questions {
             let Some(filter) = any_filter(&mut random, counts) else { continue };
             let question = question(&mut random, filter, &traces);
-            let (expected, found) = answers(&traces, &store, &question);
+            let (expected, found) = (traces.search(&question), answer_of(&store, &question));
             counts.pairs.fetch_add(1, Relaxed);
             counts.found.fetch_add(u64::from(found.as_ref().is_ok_and(|f| !f.is_empty())), Relaxed);
             if found != expected {
@@ -173,11 +174,8 @@ fn check_short_of_memory(
     match store.search_within(question, memory_bytes) {
         Err(SearchError::Query(QueryError::TooMuchMemory { .. })) => {}
         Ok(found) => {
-            let comparable = |found: Vec<RefFound>| -> Vec<RefFound> {
-                found.into_iter().map(RefFound::without_what_is_read).collect()
-            };
             let expected = traces.search(question).expect("was answered before");
-            assert_eq!(comparable(found), comparable(expected), "seed {seed}: {question:?}");
+            assert_eq!(found, expected, "seed {seed}: {question:?}");
         }
         Err(error) => panic!("seed {seed}, {memory_bytes} bytes: {error}: {question:?}"),
     }
@@ -200,18 +198,6 @@ fn text_of(filter: &FieldExpr) -> String {
     format!("{{ {} }}", print::field_expr(filter))
 }
 
-/// The obvious answer and the store's.
-fn answers(traces: &RefTraces<'_>, store: &TestStore, question: &RefQuestion) -> (Answer, Answer) {
-    let (expected, found) = (traces.search(question), answer_of(store, question));
-    if !Reads::depend_on_folding(&question.filter) {
-        return (expected, found);
-    }
-    let comparable = |answer: Answer| -> Answer {
-        Ok(answer?.into_iter().map(RefFound::without_what_is_read).collect())
-    };
-    (comparable(expected), comparable(found))
-}
-
 /// A panic is an answer too: a wrong one.
 fn answer_of(store: &TestStore, question: &RefQuestion) -> Answer {
     let searched = catch_unwind(AssertUnwindSafe(|| store.search(question)));
@@ -225,13 +211,13 @@ fn report(failure: Failure) -> String {
     let Failure { seed, sample, stage, question } = shrink::smaller(failure);
     let sent = sample.sent();
     let store = stage.reach_from(sample.store(), Stage::AsSent);
-    let (expected, found) = answers(&RefTraces::of(&sent), &store, &question);
+    let (expected, found) = (RefTraces::of(&sent).search(&question), answer_of(&store, &question));
     std::panic::set_hook(hook);
     let mut report = format!("seed {seed}, {stage:?}, {}\n", sample.plan());
     let query = text_of(&question.filter);
     if sent.len() > N_SPANS_SHOWN {
         let _ = writeln!(report, "{} spans, {query}\n{question:?}", sent.len());
-        return report + &first_difference(&expected, &found);
+        return report + &first_difference(&expected, &found, &sent);
     }
     match &expected {
         Ok(expected) => report += &script::write(&sent, &query, &question, expected),
@@ -242,16 +228,20 @@ fn report(failure: Failure) -> String {
 }
 
 /// Of answers that are too long to be shown.
-fn first_difference(expected: &Answer, found: &Answer) -> String {
+fn first_difference(expected: &Answer, found: &Answer, sent: &[RefSpan]) -> String {
     let (Ok(expected), Ok(found)) = (expected, found) else {
         return format!("{:?} instead of {:?}", found.as_ref().err(), expected.as_ref().err());
     };
     let n_equal = expected.iter().zip(found).take_while(|(one, other)| one == other).count();
-    format!(
-        "{} traces instead of {}, trace {n_equal} is\n{:#?}\ninstead of\n{:#?}",
-        found.len(),
-        expected.len(),
-        found.get(n_equal),
-        expected.get(n_equal)
-    )
+    let differs = expected.get(n_equal).or(found.get(n_equal)).map(|found| found.trace_id);
+    let of_trace = sent.iter().filter(|span| Some(span.trace_id) == differs);
+    let of_trace: Vec<RefSpan> = of_trace.cloned().collect();
+    draw(&of_trace, |_| 1)
+        + &format!(
+            "{} traces instead of {}, trace {n_equal} is\n{:#?}\ninstead of\n{:#?}",
+            found.len(),
+            expected.len(),
+            found.get(n_equal),
+            expected.get(n_equal)
+        )
 }

@@ -51,17 +51,6 @@ pub struct RefFoundSpan {
     pub attributes: Vec<(String, RefShown)>,
 }
 
-impl RefFound {
-    /// The same, as far as it does not depend on what the filter reads.
-    pub fn without_what_is_read(mut self) -> Self {
-        for span in &mut self.spans {
-            span.name = None;
-            span.attributes.clear();
-        }
-        self
-    }
-}
-
 /// All traces, put together.
 pub struct RefTraces<'a>(Vec<RefTrace<'a>>);
 

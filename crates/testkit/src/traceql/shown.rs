@@ -9,8 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use suyuan_traceql::ast::{
-    Attribute, AttributeScope, FieldExpr, FieldKind, FieldOp, Intrinsic, Kind, Status, UnaryOp,
-    Value,
+    Attribute, AttributeScope, FieldExpr, FieldKind, Intrinsic, Kind, Status, Value,
 };
 use suyuan_traceql::print;
 
@@ -35,18 +34,6 @@ impl<'a> Reads<'a> {
         let mut read = Vec::new();
         collect(filter, &mut read);
         Self(read)
-    }
-
-    /// Whether a part of the filter is true or false whatever the span: what else it reads may be
-    /// left out then, or not.
-    pub fn depend_on_folding(filter: &'a FieldExpr) -> bool {
-        match &filter.kind {
-            FieldKind::Binary { op: FieldOp::And | FieldOp::Or, left, right } => {
-                Self::depend_on_folding(left) || Self::depend_on_folding(right)
-            }
-            FieldKind::Unary { op: UnaryOp::Not, expr } => Self::depend_on_folding(expr),
-            _ => Self::of(filter).0.is_empty(),
-        }
     }
 
     pub fn name(&self) -> bool {

@@ -7,7 +7,7 @@ use suyuan_testkit::traceql::span::RefSpan;
 use suyuan_traceql::ast::{FieldExpr, FieldKind};
 
 use super::sample::{End, Sample, Stage};
-use super::{Failure, N_SPANS_SHOWN, answers, parsed};
+use super::{Failure, N_SPANS_SHOWN, answer_of, parsed};
 use crate::harness::LiveData;
 
 /// Stores that are built at most, and how long that may take.
@@ -38,8 +38,7 @@ fn one_step(failure: &Failure, n_tries: &mut usize, until: Instant) -> Option<Fa
 fn fails(failure: &Failure) -> bool {
     let store = failure.stage.reach_from(failure.sample.store(), Stage::AsSent);
     let sent = failure.sample.sent();
-    let (expected, found) = answers(&RefTraces::of(&sent), &store, &failure.question);
-    expected != found
+    answer_of(&store, &failure.question) != RefTraces::of(&sent).search(&failure.question)
 }
 
 fn smaller_questions(failure: &Failure) -> Vec<Failure> {
