@@ -14,8 +14,8 @@ use suyuan_block::writer::{
     BlockWriter, Chunks, ChunksError, Origin, RowRef, SliceTrace, WriterOptions,
 };
 use suyuan_model::{
-    AttributeTable, Batch, Chunk, Columns, Field, Strings, Tenant, UnixNanosRange, ValueRef,
-    ValueType,
+    AttributeColumn, AttributeTable, Batch, Chunk, Columns, Field, Strings, Tenant, UnixNanosRange,
+    ValueRef, ValueType,
 };
 use suyuan_objects::ReadMeter;
 use suyuan_objects::faulty::MemoryObjects;
@@ -101,6 +101,7 @@ fn check(shape: Shape, n_rows_told: u64, seed: u64) {
             check_traces(&reader, place, &whole);
             for _ in 0..4 {
                 check_columns(&reader, place, &whole, &mut random, seed);
+                check_required_text(&reader, place, &whole, &mut random, seed);
             }
             check_parents(&reader, place, &whole, &mut random);
         }
@@ -160,6 +161,40 @@ fn check_columns(
     if !columns.is_empty() && !expected.is_empty() {
         assert!(meter.requests() > 0 && meter.bytes() > 0, "{what}");
     }
+}
+
+/// Texts without what they must contain may be missing, everything else is there.
+fn check_required_text(
+    reader: &BlockReader,
+    (tenant, slice): (u32, u32),
+    whole: &Chunk,
+    random: &mut Random,
+    seed: u64,
+) {
+    let is_text = |column: &&AttributeColumn| column.value_type == ValueType::String;
+    let texts: Vec<_> = whole.attributes.columns.iter().filter(is_text).collect();
+    let Some(column) = texts.get(random.below(texts.len().max(1) as u64) as usize) else { return };
+    let position = random.below(column.rows.len() as u64) as usize;
+    let ValueRef::String(text) = column.value(position) else { return };
+    let literal: String = text.chars().take(1 + random.below(20) as usize).collect();
+    let within = reader.slice_rows(tenant, slice).expect("its rows");
+    let rows = some_rows(&within, random);
+    let mut columns = Columns::default();
+    columns.add_span_key(&column.key);
+    columns.require_text(&column.key, &literal);
+    let meter = ReadMeter::default();
+    let batch = reader.columns(tenant, slice, &rows, &columns, &meter).expect("a column");
+    let whole_rows: Vec<u32> =
+        rows.iter().flat_map(Range::clone).map(|row| row - within.start).collect();
+    let expected = expected_attributes(&whole.attributes, &whole_rows, columns.span_keys());
+    let found = picked(&batch.chunk.attributes);
+    for (place, value) in &expected {
+        let may_be_missing = place.1 == ValueType::String && !value.contains(&literal);
+        let is_there = found.get(place) == Some(value);
+        assert!(is_there || may_be_missing, "seed {seed}, rows {rows:?}, {columns:?}: {place:?}");
+    }
+    let is_expected = |(place, value): (_, &String)| expected.get(place) == Some(value);
+    assert!(found.iter().all(is_expected), "seed {seed}, rows {rows:?}, {columns:?}");
 }
 
 /// Rows of a side table that belong to some spans.
