@@ -7,6 +7,7 @@
 use std::cmp::Ordering;
 
 use super::rows::RowSet;
+use super::scalar::{Comparison, Number};
 
 /// With fewer rows asked for than values by this factor, each is looked up.
 const FEW: usize = 16;
@@ -143,6 +144,53 @@ fn for_each_position(rows: &[u32], within: &RowSet, mut visit: impl FnMut(u32, u
             Some(Ordering::Equal) => visit(row, position),
             Some(_) => {}
             None => return,
+        }
+    }
+}
+
+/// The rows whose integer compares so with a number.
+pub(super) fn select_whole(
+    values: &[i64],
+    positions: Positions<'_>,
+    within: &RowSet,
+    comparison: Comparison,
+    number: Number,
+) -> RowSet {
+    let number = match number {
+        Number::Whole(number) => number,
+        Number::Float(number) => {
+            return select_floats(values, |v| v as f64, positions, within, comparison, number);
+        }
+    };
+    match comparison {
+        Comparison::Equal => select(values, positions, within, |value| value == number),
+        Comparison::NotEqual => select(values, positions, within, |value| value != number),
+        Comparison::Less => select(values, positions, within, |value| value < number),
+        Comparison::LessOrEqual => select(values, positions, within, |value| value <= number),
+        Comparison::Greater => select(values, positions, within, |value| value > number),
+        Comparison::GreaterOrEqual => select(values, positions, within, |value| value >= number),
+    }
+}
+
+/// The same for values that compare as floats.
+pub(super) fn select_floats<T: Copy>(
+    values: &[T],
+    float: impl Fn(T) -> f64,
+    positions: Positions<'_>,
+    within: &RowSet,
+    comparison: Comparison,
+    number: f64,
+) -> RowSet {
+    match comparison {
+        Comparison::Equal => select(values, positions, within, |value| float(value) == number),
+        Comparison::NotEqual => select(values, positions, within, |value| float(value) != number),
+        Comparison::Less => select(values, positions, within, |value| float(value) < number),
+        Comparison::LessOrEqual => {
+            select(values, positions, within, |value| float(value) <= number)
+        }
+        Comparison::Greater => select(values, positions, within, |value| float(value) > number),
+        Comparison::GreaterOrEqual => {
+            select(values, positions, within, |value| float(value) >= number)
         }
     }
 }

@@ -10,7 +10,7 @@ use suyuan_model::{
 };
 use suyuan_traceql::ast::{Attribute, AttributeScope, Intrinsic};
 
-use super::kernel::{Positions, select, select_slowly};
+use super::kernel::{Positions, select, select_floats, select_slowly, select_whole};
 use super::look::Look;
 use super::matcher::Matcher;
 use super::one_of::{OneOf, has_float, id_number};
@@ -467,50 +467,5 @@ fn by_number(numbers: &[u32], within: &RowSet, passes: &[bool]) -> RowSet {
         _ => select(numbers, Positions::Dense, within, |number| {
             passes.get(number as usize).copied().unwrap_or_default()
         }),
-    }
-}
-
-fn select_whole(
-    values: &[i64],
-    positions: Positions<'_>,
-    within: &RowSet,
-    comparison: Comparison,
-    number: Number,
-) -> RowSet {
-    let number = match number {
-        Number::Whole(number) => number,
-        Number::Float(number) => {
-            return select_floats(values, |v| v as f64, positions, within, comparison, number);
-        }
-    };
-    match comparison {
-        Comparison::Equal => select(values, positions, within, |value| value == number),
-        Comparison::NotEqual => select(values, positions, within, |value| value != number),
-        Comparison::Less => select(values, positions, within, |value| value < number),
-        Comparison::LessOrEqual => select(values, positions, within, |value| value <= number),
-        Comparison::Greater => select(values, positions, within, |value| value > number),
-        Comparison::GreaterOrEqual => select(values, positions, within, |value| value >= number),
-    }
-}
-
-fn select_floats<T: Copy>(
-    values: &[T],
-    float: impl Fn(T) -> f64,
-    positions: Positions<'_>,
-    within: &RowSet,
-    comparison: Comparison,
-    number: f64,
-) -> RowSet {
-    match comparison {
-        Comparison::Equal => select(values, positions, within, |value| float(value) == number),
-        Comparison::NotEqual => select(values, positions, within, |value| float(value) != number),
-        Comparison::Less => select(values, positions, within, |value| float(value) < number),
-        Comparison::LessOrEqual => {
-            select(values, positions, within, |value| float(value) <= number)
-        }
-        Comparison::Greater => select(values, positions, within, |value| float(value) > number),
-        Comparison::GreaterOrEqual => {
-            select(values, positions, within, |value| float(value) >= number)
-        }
     }
 }
