@@ -46,6 +46,7 @@ use suyuan_traceql::ast::{Attribute, AttributeScope, FieldExpr, FieldKind, Intri
 
 use self::expr::Expr;
 use self::look::{Look, RowsOf, Unknown};
+use self::matcher::Room;
 use self::plan::{Node, Numbers};
 
 pub use self::rows::RowSet;
@@ -76,7 +77,9 @@ pub struct Condition {
 pub enum FilterError {
     #[error("the regular expression `{pattern}` is not valid: {reason}")]
     Regex { pattern: String, reason: String },
-    #[error("the regular expression `{pattern}` is too large: use a shorter one")]
+    #[error(
+        "the regular expression `{pattern}` is too large, or all of the filter together are: use fewer or shorter ones"
+    )]
     RegexTooLarge { pattern: String },
 }
 
@@ -101,7 +104,7 @@ pub struct Verdict {
 
 impl Filter {
     pub fn compile(expr: &FieldExpr) -> Result<Self, FilterError> {
-        let truth = Expr::truth(expr)?;
+        let truth = Expr::truth(expr, &Room::default())?;
         let reads = reads_of(expr);
         let operands = match truth {
             Expr::Constant(value) => {

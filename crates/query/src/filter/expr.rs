@@ -12,7 +12,7 @@ use suyuan_traceql::ast::{
 };
 
 use super::FilterError;
-use super::matcher::Matcher;
+use super::matcher::{Matcher, Room};
 use super::one_of::{self, OneOf};
 use super::scalar::{Calculation, Comparison, Scalar};
 
@@ -78,25 +78,27 @@ impl Expr {
     }
 
     /// The expression as a value.
-    pub(super) fn compile(expr: &FieldExpr) -> Result<Self, FilterError> {
+    pub(super) fn compile(expr: &FieldExpr, room: &Room) -> Result<Self, FilterError> {
         let compiled = match &expr.kind {
             FieldKind::Literal(value) => Self::Constant(Scalar::of_literal(value).into_owned()),
             FieldKind::Attribute(attribute) => Self::Attribute(attribute.clone()),
-            FieldKind::Unary { op: UnaryOp::Not, expr } => Self::Not(Self::boxed(expr)?),
-            FieldKind::Unary { op: UnaryOp::Minus, expr } => Self::Minus(Self::boxed(expr)?),
-            FieldKind::Binary { op: FieldOp::And | FieldOp::Or, .. } => return Self::chain(expr),
-            FieldKind::Binary { op, left, right } => Self::binary(*op, left, right)?,
+            FieldKind::Unary { op: UnaryOp::Not, expr } => Self::Not(Self::boxed(expr, room)?),
+            FieldKind::Unary { op: UnaryOp::Minus, expr } => Self::Minus(Self::boxed(expr, room)?),
+            FieldKind::Binary { op: FieldOp::And | FieldOp::Or, .. } => {
+                return Self::chain(expr, room);
+            }
+            FieldKind::Binary { op, left, right } => Self::binary(*op, left, right, room)?,
         };
         Ok(compiled.folded())
     }
 
-    fn boxed(expr: &FieldExpr) -> Result<Box<Self>, FilterError> {
-        Self::compile(expr).map(Box::new)
+    fn boxed(expr: &FieldExpr, room: &Room) -> Result<Box<Self>, FilterError> {
+        Self::compile(expr, room).map(Box::new)
     }
 
     /// `a && b || c && …`: a list of a thousand ids hangs on the left, one below the other, so that
     /// side is not followed by recursion.
-    fn chain(expr: &FieldExpr) -> Result<Self, FilterError> {
+    fn chain(expr: &FieldExpr, room: &Room) -> Result<Self, FilterError> {
         let mut first = expr;
         let mut others = Vec::new();
         while let FieldKind::Binary { op: op @ (FieldOp::And | FieldOp::Or), left, right } =
@@ -105,15 +107,20 @@ impl Expr {
             others.push((*op, &**right));
             first = left;
         }
-        let mut chain = Self::truth(first)?;
+        let mut chain = Self::truth(first, room)?;
         for (op, other) in others.into_iter().rev() {
             // A comparison with nil by `&&` is refused by the type rules: nil is no boolean.
-            chain = chain.joined(op == FieldOp::And, Self::truth(other)?);
+            chain = chain.joined(op == FieldOp::And, Self::truth(other, room)?);
         }
         Ok(one_of::merged(chain))
     }
 
-    fn binary(op: FieldOp, left: &FieldExpr, right: &FieldExpr) -> Result<Self, FilterError> {
+    fn binary(
+        op: FieldOp,
+        left: &FieldExpr,
+        right: &FieldExpr,
+        room: &Room,
+    ) -> Result<Self, FilterError> {
         if let Some(asked) = asked_for_nil(left, right) {
             let is_nil = match op {
                 FieldOp::Equal => true,
@@ -123,26 +130,30 @@ impl Expr {
             if is_literal_nil(asked) {
                 return Ok(Self::Constant(Scalar::Bool(false)));
             }
-            return Ok(Self::IsNil(Self::boxed(asked)?, is_nil));
+            return Ok(Self::IsNil(Self::boxed(asked, room)?, is_nil));
         }
         if let Some(comparison) = Comparison::of(op) {
-            let (left, right) = (Self::boxed(left)?, Self::boxed(right)?);
+            let (left, right) = (Self::boxed(left, room)?, Self::boxed(right, room)?);
             return Ok(match *left {
                 Self::Constant(_) => Self::Compare(comparison.mirrored(), right, left),
                 _ => Self::Compare(comparison, left, right),
             });
         }
         if let Some(calculation) = Calculation::of(op) {
-            return Ok(Self::Calculate(calculation, Self::boxed(left)?, Self::boxed(right)?));
+            return Ok(Self::Calculate(
+                calculation,
+                Self::boxed(left, room)?,
+                Self::boxed(right, room)?,
+            ));
         }
         let FieldKind::Literal(Value::String(pattern)) = &right.kind else {
             // The type rules let only texts through.
             return Ok(Self::Constant(Scalar::Bool(false)));
         };
         Ok(Self::Matches {
-            of: Self::boxed(left)?,
+            of: Self::boxed(left, room)?,
             pattern: pattern.clone(),
-            matcher: Arc::new(Matcher::compile(pattern)?),
+            matcher: Arc::new(Matcher::compile(pattern, room)?),
             is_negated: op == FieldOp::NotRegex,
         })
     }
@@ -165,8 +176,8 @@ impl Expr {
     }
 
     /// Whether the expression is true, which is always a boolean.
-    pub(super) fn truth(expr: &FieldExpr) -> Result<Self, FilterError> {
-        Self::compile(expr).map(Self::into_truth)
+    pub(super) fn truth(expr: &FieldExpr, room: &Room) -> Result<Self, FilterError> {
+        Self::compile(expr, room).map(Self::into_truth)
     }
 
     fn into_truth(self) -> Self {

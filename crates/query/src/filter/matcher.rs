@@ -6,6 +6,8 @@
 //! contain is kept, so that whole columns can be searched for it first (`design.md 6`: 48 -> 22 ms
 //! a million statements).
 
+use std::cell::Cell;
+
 use foldhash::fast::RandomState;
 use hashbrown::HashSet;
 use memchr::memmem::Finder;
@@ -17,10 +19,16 @@ use suyuan_traceql::regex::rewrite;
 
 use super::FilterError;
 
-/// Memory of a compiled expression. Lists of texts do not count: they are not compiled.
-const REGEX_BYTES_MAX: usize = 4 << 20;
-/// Texts that an expression may stand for and still be a list of them.
-const TEXTS_MAX: usize = 10_000;
+/// Memory of the compiled expressions of a filter. Lists of texts do not count: they are not
+/// compiled, and take a few times the query's own text.
+const REGEXES_BYTES_MAX: usize = 32 << 20;
+/// What an expression is given, the least that is enough for it.
+const REGEX_BYTES: [usize; 3] = [64 << 10, 512 << 10, 4 << 20];
+/// What its automaton may grow to while it runs, in each thread, against the expression itself.
+const AUTOMATON_TIMES: usize = 4;
+const AUTOMATON_BYTES_MAX: usize = 2 << 20;
+/// Texts that an expression may stand for and still be a list of them, if it is not as long itself.
+const TEXTS_MAX: usize = 64;
 /// Bytes of one of them.
 const TEXT_BYTES_MAX: usize = 4_096;
 
@@ -44,8 +52,18 @@ pub(super) struct Outline {
     literals: Vec<Finder<'static>>,
 }
 
+/// The memory that is left for the expressions of a filter.
+#[derive(Debug)]
+pub(super) struct Room(Cell<usize>);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(Cell::new(REGEXES_BYTES_MAX))
+    }
+}
+
 impl Matcher {
-    pub(super) fn compile(pattern: &str) -> Result<Self, FilterError> {
+    pub(super) fn compile(pattern: &str, room: &Room) -> Result<Self, FilterError> {
         let invalid = |reason: String| FilterError::Regex { pattern: pattern.into(), reason };
         let rewritten = rewrite(pattern).map_err(|wrong| invalid(wrong.0))?;
         let hir = regex_syntax::ParserBuilder::new()
@@ -56,23 +74,19 @@ impl Matcher {
         // Put together again without groups, so that texts beside each other become one.
         let parts = without_anchors(flat(&hir));
         let hir = Hir::concat(parts.into_iter().cloned().collect());
-        if let Some(texts) = texts(&hir) {
+        if let Some(texts) = texts(&hir, pattern.len().max(TEXTS_MAX)) {
             return Ok(Self::Texts(texts));
         }
         let (outline, is_all) = Outline::of(&flat(&hir));
         if is_all {
             return Ok(Self::Outline(outline));
         }
-        let regex = RegexBuilder::new(&format!("^(?:{rewritten})$"))
-            .dot_matches_new_line(true)
-            .size_limit(REGEX_BYTES_MAX)
-            .build()
-            .map_err(|error| match error {
-                regex::Error::CompiledTooBig(_) => {
-                    FilterError::RegexTooLarge { pattern: pattern.into() }
-                }
-                other => invalid(other.to_string()),
-            })?;
+        let regex = room.compile(&format!("^(?:{rewritten})$")).map_err(|error| match error {
+            regex::Error::CompiledTooBig(_) => {
+                FilterError::RegexTooLarge { pattern: pattern.into() }
+            }
+            other => invalid(other.to_string()),
+        })?;
         Ok(Self::Regex { regex: Box::new(regex), outline })
     }
 
@@ -97,6 +111,29 @@ impl Matcher {
             Self::Texts(_) => &[],
             Self::Outline(outline) | Self::Regex { outline, .. } => &outline.literals,
         }
+    }
+}
+
+impl Room {
+    /// Takes from what is left what the expression needs.
+    fn compile(&self, anchored: &str) -> Result<Regex, regex::Error> {
+        let mut result = Err(regex::Error::CompiledTooBig(0));
+        for bytes in REGEX_BYTES.into_iter().filter(|bytes| *bytes <= self.0.get()) {
+            result = RegexBuilder::new(anchored)
+                .dot_matches_new_line(true)
+                .size_limit(bytes)
+                .dfa_size_limit((bytes * AUTOMATON_TIMES).min(AUTOMATON_BYTES_MAX))
+                .build();
+            match &result {
+                Err(regex::Error::CompiledTooBig(_)) => {}
+                Ok(_) => {
+                    self.0.set(self.0.get() - bytes);
+                    break;
+                }
+                Err(_) => break,
+            }
+        }
+        result
     }
 }
 
@@ -184,7 +221,7 @@ fn literal(hir: &Hir) -> Option<&str> {
 }
 
 /// Every text that an expression stands for, if they are few.
-fn texts(hir: &Hir) -> Option<HashSet<Box<str>, RandomState>> {
+fn texts(hir: &Hir, n_max: usize) -> Option<HashSet<Box<str>, RandomState>> {
     if !hir.properties().look_set().is_empty() {
         return None;
     }
@@ -192,7 +229,7 @@ fn texts(hir: &Hir) -> Option<HashSet<Box<str>, RandomState>> {
         .limit_class(64)
         .limit_repeat(64)
         .limit_literal_len(TEXT_BYTES_MAX)
-        .limit_total(TEXTS_MAX)
+        .limit_total(n_max)
         .extract(hir);
     if !sequence.is_exact() {
         return None;

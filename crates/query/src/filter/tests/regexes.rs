@@ -1,11 +1,12 @@
 //! Regular expressions: whole texts, and the shapes that need no automaton.
 
 use super::fixture::{Sent, check, parse, span};
-use crate::filter::matcher::Matcher;
+use crate::filter::matcher::{Matcher, Room};
 use crate::filter::{Filter, FilterError};
 
 fn matches(pattern: &str, texts: &[&str]) -> Vec<bool> {
-    let matcher = Matcher::compile(pattern).unwrap_or_else(|error| panic!("{pattern}: {error}"));
+    let matcher = Matcher::compile(pattern, &Room::default())
+        .unwrap_or_else(|error| panic!("{pattern}: {error}"));
     texts.iter().map(|text| matcher.is_match(text)).collect()
 }
 
@@ -30,7 +31,9 @@ fn the_whole_text_matches_newlines_included() {
 
 #[test]
 fn what_people_write_most_needs_no_automaton() {
-    let shape = |pattern: &str| match Matcher::compile(pattern).expect("a valid pattern") {
+    let shape = |pattern: &str| match Matcher::compile(pattern, &Room::default())
+        .expect("a valid pattern")
+    {
         Matcher::Texts(_) => "texts",
         Matcher::Outline(_) => "outline",
         Matcher::Regex { .. } => "regex",
@@ -74,7 +77,7 @@ fn parts_of_an_outline_do_not_overlap() {
 #[test]
 fn literals_of_a_regular_expression_are_part_of_every_match() {
     let literals = |pattern: &str| {
-        let matcher = Matcher::compile(pattern).expect("a valid pattern");
+        let matcher = Matcher::compile(pattern, &Room::default()).expect("a valid pattern");
         let texts = matcher.literals().iter().map(|found| String::from_utf8_lossy(found.needle()));
         texts.collect::<Vec<_>>().join("; ")
     };
@@ -117,6 +120,20 @@ fn what_cannot_be_used_is_said() {
     let error = |filter: &str| Filter::compile(&parse(filter)).map(|_| ()).expect_err(filter);
     let large = error(r#".a =~ "(\\pL{900}x){900}""#);
     assert!(matches!(large, FilterError::RegexTooLarge { .. }), "{large}");
-    assert!(matches!(Matcher::compile("a)(b"), Err(FilterError::Regex { .. })));
-    assert!(matches!(Matcher::compile("["), Err(FilterError::Regex { .. })));
+    assert!(matches!(Matcher::compile("a)(b", &Room::default()), Err(FilterError::Regex { .. })));
+    assert!(matches!(Matcher::compile("[", &Room::default()), Err(FilterError::Regex { .. })));
+}
+
+#[test]
+fn expressions_of_a_filter_share_a_memory() {
+    let many = |pattern: &str, n: usize| {
+        let all = vec![format!("span.a =~ `{pattern}`"); n];
+        Filter::compile(&parse(&all.join(" || "))).map(|_| ())
+    };
+    assert!(many("x[0-9]+y", 300).is_ok());
+    assert!(matches!(many("x[0-9]+y", 1_000), Err(FilterError::RegexTooLarge { .. })));
+    assert!(many("x.*", 1_000).is_ok());
+    assert!(many("x|y|z", 1_000).is_ok());
+    assert!(many("x.{900}", 4).is_ok());
+    assert!(matches!(many("x.{900}", 40), Err(FilterError::RegexTooLarge { .. })));
 }
