@@ -27,7 +27,8 @@ pub fn filter(random: &mut Random, depth: u32) -> FieldExpr {
             _ => {}
         }
     }
-    match random.below(20) {
+    match random.below(22) {
+        20 | 21 => row(random),
         0 => literal(Value::Bool(random.one_in(2))),
         1 => named(random, "flag"),
         2 => any_named(random),
@@ -49,6 +50,31 @@ pub fn filter(random: &mut Random, depth: u32) -> FieldExpr {
             if random.one_in(8) { mirrored(comparison) } else { comparison }
         }
     }
+}
+
+/// Several comparisons of one attribute: a list of values, or a range.
+fn row(random: &mut Random) -> FieldExpr {
+    let (first_op, op) = (random.pick(&[FieldOp::And, FieldOp::Or]), random.below(4));
+    let mut row = comparison(random);
+    let FieldKind::Binary { left: asked, .. } = &row.kind else { return row };
+    let asked = (**asked).clone();
+    for _ in 0..1 + random.below(3) {
+        // Of values that the attribute has, as another comparison of it would find them.
+        let mut next = comparison(random);
+        for _ in 0..40 {
+            let FieldKind::Binary { left, .. } = &next.kind else { break };
+            if **left == asked {
+                break;
+            }
+            next = comparison(random);
+        }
+        if let FieldKind::Binary { left, .. } = &mut next.kind {
+            **left = asked.clone();
+        }
+        let joint = if op == 0 { random.pick(&[FieldOp::And, FieldOp::Or]) } else { first_op };
+        row = binary(joint, row, next);
+    }
+    row
 }
 
 /// What is asked of an attribute that is compared with literals.
