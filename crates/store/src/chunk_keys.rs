@@ -1,18 +1,30 @@
-//! Which attribute keys a chunk has, found by key and type.
+//! Which attribute keys a chunk has, found by key and type, and between which numbers values lie.
 //!
-//! In: a chunk. Out: its keys in order, so that a question about a key that nobody has costs a few
-//! comparisons and not a look at ten thousand columns. Never here: values.
+//! In: a chunk. Out: its keys in order, so that a question about a key or a number that nobody has
+//! costs a few comparisons and not a look at ten thousand columns, nor at a file. Rows that a
+//! snapshot does not see yet count too: what is ruled out is ruled out for fewer rows as well.
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use suyuan_block::layout::Scope;
-use suyuan_model::{AttributeColumn, AttributeOwner, Chunk, ValueType};
+use suyuan_block::reader::{Between, Probe};
+use suyuan_model::{AttributeColumn, AttributeOwner, Chunk, ValueType, Values};
 
 /// The keys of a chunk.
 #[derive(Debug, Default)]
 pub(crate) struct ChunkKeys {
-    /// Ascending.
-    keys: Vec<(Scope, ValueType, Arc<str>)>,
+    /// Ascending, each once.
+    keys: Vec<ChunkKey>,
+}
+
+#[derive(Debug)]
+struct ChunkKey {
+    scope: Scope,
+    value_type: ValueType,
+    key: Arc<str>,
+    /// The least and the greatest value, of integers alone.
+    bounds: Option<RangeInclusive<i64>>,
 }
 
 impl ChunkKeys {
@@ -29,23 +41,60 @@ impl ChunkKeys {
             // Columns stay in an empty table for the next chunk.
             let has_rows = |column: &&AttributeColumn| !column.rows.is_empty();
             let columns = table.columns.iter().filter(has_rows);
-            keys.extend(columns.map(|column| (scope, column.value_type, column.key.clone())));
+            keys.extend(columns.map(|column| ChunkKey {
+                scope,
+                value_type: column.value_type,
+                key: column.key.clone(),
+                bounds: bounds_of(&column.values),
+            }));
         }
-        keys.sort_unstable();
+        keys.sort_unstable_by(|one, other| one.order().cmp(&other.order()));
         Self { keys }
     }
 
     pub(crate) fn has(&self, scope: Scope, key: &str, value_type: ValueType) -> bool {
+        self.find(scope, key, value_type).is_some()
+    }
+
+    /// False: no row has the value.
+    pub(crate) fn may_contain(&self, probe: &Probe<'_>) -> bool {
+        let Probe::SpanInt { key, value } = probe else { return true };
+        self.may_lie_in(key, *value..=*value)
+    }
+
+    /// False: no row has a value between the bounds.
+    pub(crate) fn may_lie_between(&self, between: &Between<'_>) -> bool {
+        let Between::SpanInt { key, min, max } = between else { return true };
+        self.may_lie_in(key, *min..=*max)
+    }
+
+    fn may_lie_in(&self, key: &str, wanted: RangeInclusive<i64>) -> bool {
+        let Some(found) = self.find(Scope::Span, key, ValueType::Int) else { return false };
+        let Some(held) = &found.bounds else { return true };
+        held.start() <= wanted.end() && wanted.start() <= held.end()
+    }
+
+    fn find(&self, scope: Scope, key: &str, value_type: ValueType) -> Option<&ChunkKey> {
         let wanted = (scope, value_type, key);
-        let order = |(scope, value_type, key): &(Scope, ValueType, Arc<str>)| {
-            (*scope, *value_type, &**key).cmp(&wanted)
-        };
-        self.keys.binary_search_by(order).is_ok()
+        let found = self.keys.binary_search_by(|key| key.order().cmp(&wanted)).ok()?;
+        self.keys.get(found)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Scope, &Arc<str>, ValueType)> {
-        self.keys.iter().map(|(scope, value_type, key)| (*scope, key, *value_type))
+        self.keys.iter().map(|key| (key.scope, &key.key, key.value_type))
     }
+}
+
+impl ChunkKey {
+    fn order(&self) -> (Scope, ValueType, &str) {
+        (self.scope, self.value_type, &self.key)
+    }
+}
+
+fn bounds_of(values: &Values) -> Option<RangeInclusive<i64>> {
+    let Values::Int(values) = values else { return None };
+    let values = values.values();
+    Some(*values.iter().min()?..=*values.iter().max()?)
 }
 
 /// As blocks call it.

@@ -19,10 +19,11 @@ use super::ranges;
 use super::standing::{Standing, add_skipped};
 use super::top::{Candidate, Rank, TopTraces};
 use super::unit_rows::{
-    RowsOfTrace, UnitError, alone_fulfilling, fulfilling_whole, ruled_out, traces_of,
+    RowsOfTrace, UnitError, alone_fulfilling, fulfilling_whole, ruled_out, ruled_out_unread,
+    traces_of,
 };
 use super::{Accounting, Explain, QueryError, UNIT_REPORTS_MAX, UnitFate, UnitReport};
-use crate::filter::{Condition, SourceState, TraceNeeds};
+use crate::filter::{SourceState, TraceNeeds};
 
 /// Traces that are put together at once before they become candidates, unless more are wanted.
 const JUDGED_AT_ONCE_MIN: usize = 64;
@@ -123,8 +124,7 @@ impl Finder<'_> {
             self.top.set_cut();
             return Ok(UnitFate::NotNeeded);
         }
-        let ruled_out = |condition: &Condition| condition.rules_out(unit);
-        if let Some(why) = self.question.filter.conditions().iter().find_map(ruled_out) {
+        if let Some(why) = ruled_out_unread(unit, self.question.filter) {
             return Ok(UnitFate::Pruned(why));
         }
         match self.read(place, unit) {

@@ -13,13 +13,30 @@ use suyuan_store::{FindError, OpenUnit, SpanStructure, TraceRef, Unit, structure
 
 use super::QueryError;
 use super::ranges;
-use crate::filter::{Filter, SourceState, TraceContext, TraceFacts, TraceNeeds};
+use crate::filter::{Condition, Filter, SourceState, TraceContext, TraceFacts, TraceNeeds};
 
 /// Rows whose traces are looked up at once.
 const LOOKUP_ROWS: usize = 4_096;
 
 /// Rows of one trace that stand beside each other, as places among the rows that were looked up.
 pub(crate) type RowsOfTrace = (TraceRef, Range<usize>);
+
+/// Why no row of a unit can fulfil the filter, if that is certain before anything is read.
+pub(crate) fn ruled_out_unread(unit: &Unit, filter: &Filter) -> Option<String> {
+    let why = |condition: &Condition| {
+        condition.rules_out(unit).or_else(|| {
+            let mut probes = condition.probes(unit).into_iter();
+            let is_possible = probes.all(|any_of| any_of.iter().any(|one| unit.may_contain(one)))
+                && condition.bounds(unit).iter().all(|bounds| unit.may_lie_between(bounds));
+            (!is_possible).then(|| no_row_can_fulfil(condition))
+        })
+    };
+    filter.conditions().iter().find_map(why)
+}
+
+fn no_row_can_fulfil(condition: &Condition) -> String {
+    format!("no row can fulfil `{condition}`")
+}
 
 /// Why no row of an open unit can fulfil the filter, if that is certain.
 pub(crate) fn ruled_out(
@@ -40,7 +57,7 @@ pub(crate) fn ruled_out(
                 is_possible = is_possible || open.may_contain(probe, meter)?;
             }
             if !is_possible {
-                return Ok(Some(format!("no row can fulfil `{condition}`")));
+                return Ok(Some(no_row_can_fulfil(condition)));
             }
         }
     }

@@ -23,7 +23,7 @@ use crate::filter::{Filter, RowSet, SourceState, TraceNeeds};
 use crate::search::QueryError;
 use crate::search::ranges;
 use crate::search::unit_rows::{
-    RowsOfTrace, alone_fulfilling, fulfilling_whole, ruled_out, traces_of,
+    RowsOfTrace, alone_fulfilling, fulfilling_whole, ruled_out, ruled_out_unread, traces_of,
 };
 
 /// Traces that are put together between two looks whether more is wanted.
@@ -76,10 +76,7 @@ impl TagScan<'_> {
             if into.is_done() {
                 return Ok(ControlFlow::Break(()));
             }
-            let conditions = filter.conditions();
-            if !into.may_gain(unit)
-                || conditions.iter().any(|condition| condition.rules_out(unit).is_some())
-            {
+            if !into.may_gain(unit) || ruled_out_unread(unit, filter).is_some() {
                 return Ok(ControlFlow::Continue(Done::Skipped));
             }
             let is_read = scan.gather_unit(unit, filter, &mut shared, into)?;

@@ -171,6 +171,24 @@ impl Unit {
         }
     }
 
+    /// False: no row has the value, as is known before anything is read. More is known of an open
+    /// unit: [`OpenUnit::may_contain`].
+    pub fn may_contain(&self, probe: &Probe<'_>) -> bool {
+        match &self.place {
+            UnitPlace::Slice(_) => true,
+            UnitPlace::Live(chunk) => chunk.may_contain(probe),
+        }
+    }
+
+    /// False: no row has a value between the bounds, as is known before anything is read. More is
+    /// known of an open unit: [`OpenUnit::candidates`].
+    pub fn may_lie_between(&self, between: &Between<'_>) -> bool {
+        match &self.place {
+            UnitPlace::Slice(_) => true,
+            UnitPlace::Live(chunk) => chunk.may_lie_between(between),
+        }
+    }
+
     /// Whether rows of it may have been erased: then [`OpenUnit::traces_of`] alone says which stand.
     pub fn has_erased(&self) -> bool {
         match &self.place {
@@ -226,7 +244,7 @@ impl OpenUnit<'_> {
     pub fn may_contain(&self, probe: &Probe<'_>, meter: &ReadMeter) -> Result<bool, FindError> {
         match &self.content {
             Content::Slice(slice) => slice.may_contain(probe, meter),
-            Content::Live(chunk) => Ok(chunk.may_contain(probe)),
+            Content::Live(_) => Ok(self.unit.may_contain(probe)),
         }
     }
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, OnceLock, PoisonError, RwLockReadGuard};
 
 use arrow_array::{Array, FixedSizeBinaryArray};
 use suyuan_block::meta::TimeRange;
-use suyuan_block::reader::{Probe, TextOf};
+use suyuan_block::reader::{Between, Probe, TextOf};
 use suyuan_ids::TraceId;
 use suyuan_model::{
     AttributeOwner, Batch, Chunk, Columns, Field, Resources, Scopes, Strings, ValueType, Values,
@@ -156,6 +156,18 @@ impl LiveChunk {
         true
     }
 
+    /// Traces have a table, integers bounds; other values are as cheap to look at as to rule out.
+    pub(super) fn may_contain(&self, probe: &Probe<'_>) -> bool {
+        match probe {
+            Probe::TraceId(id) => read(self.source()).trace_number(id.as_bytes()).is_some(),
+            _ => self.with_keys(|keys| keys.may_contain(probe)),
+        }
+    }
+
+    pub(super) fn may_lie_between(&self, between: &Between<'_>) -> bool {
+        self.with_keys(|keys| keys.may_lie_between(between))
+    }
+
     fn with_keys<T>(&self, look: impl FnOnce(&ChunkKeys) -> T) -> T {
         let (place, keys) = {
             let window = read(self.source());
@@ -196,14 +208,6 @@ impl<'a> OpenLive<'a> {
         match &self.content {
             LiveContent::Resident(chunk) => &chunk.scopes,
             LiveContent::Spilled(spilled) => &spilled.scopes,
-        }
-    }
-
-    /// Values are as cheap to look at as to rule out, but for traces: these have a table.
-    pub(super) fn may_contain(&self, probe: &Probe<'_>) -> bool {
-        match probe {
-            Probe::TraceId(id) => read(self.unit.source()).trace_number(id.as_bytes()).is_some(),
-            _ => true,
         }
     }
 

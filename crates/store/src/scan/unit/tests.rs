@@ -541,3 +541,50 @@ fn a_block_that_breaks_is_named_and_the_other_pieces_are_put_together() {
     let failed = units.iter().filter(|unit| unit.open(&ReadMeter::default()).is_err());
     assert_eq!(failed.count(), 1);
 }
+
+#[test]
+fn live_chunks_know_between_which_integers_values_lie() {
+    let anna = tenant("anna");
+    for resident_bytes_max in [0, 1 << 30] {
+        let mut driver = driver(resident_bytes_max);
+        let span = |id, value| TestSpan {
+            trace: 1,
+            id,
+            start: 10,
+            end: 20,
+            attributes: vec![("n".to_owned(), value)],
+            ..TestSpan::default()
+        };
+        let grows = [span(1, 7), span(2, -21), span(3, 42)];
+        let unit_of = |driver: &Driver| {
+            let snapshot = Arc::new(driver.store.snapshot(&anna));
+            let split = snapshot.split().expect("readable");
+            snapshot.units(&split, None).0.pop().expect("a chunk")
+        };
+        let check = |unit: &Unit, value: i64, is_possible: bool| {
+            assert_eq!(unit.may_contain(&Probe::SpanInt { key: "n", value }), is_possible);
+            let above = Between::SpanInt { key: "n", min: value, max: i64::MAX };
+            assert_eq!(unit.may_lie_between(&above), value <= 42);
+            assert!(unit.may_contain(&Probe::SpanText { key: "n", text: "7" }));
+        };
+        driver.publish_first(&anna, &grows, 2);
+        let before = unit_of(&driver);
+        // What is not seen yet is not ruled out, and what comes is not either.
+        for value in [7, -21] {
+            check(&before, value, true);
+        }
+        driver.publish_rest(&anna, &grows);
+        if resident_bytes_max == 0 {
+            driver.wait_until_spilled(&anna);
+        }
+        for unit in [&before, &unit_of(&driver)] {
+            for value in [7, -21, 42] {
+                check(unit, value, true);
+            }
+            for value in [-22, 43, i64::MIN, i64::MAX] {
+                check(unit, value, false);
+            }
+        }
+        assert!(!before.may_contain(&Probe::SpanInt { key: "nobody has it", value: 7 }));
+    }
+}
