@@ -20,6 +20,10 @@ use crate::ast::{Attribute, FieldExpr, FieldKind, FieldOp, Place, Value};
 pub const GROUPS_MAX: usize = 100;
 /// Different conditions of one query.
 pub const CONDITIONS_MAX: usize = 1_000;
+/// Turns between `&&` and `||` within one another: whoever walks a filter needs little stack.
+pub const TURNS_MAX: u32 = 32;
+/// A chain of one operator that is longer becomes a balanced tree.
+const CHAIN_MAX: usize = 8;
 
 /// What a half-typed query asks for.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -46,6 +50,8 @@ pub enum LenientError {
     TooManyGroups,
     #[error("the filter has more than {CONDITIONS_MAX} conditions: leave some out")]
     TooManyConditions,
+    #[error("the filter changes between `&&` and `||` more than {TURNS_MAX} times: shorten it")]
+    TooManyTurns,
 }
 
 /// Conditions, by number, and how they are joined.
@@ -94,22 +100,31 @@ impl Alternatives {
     }
 
     fn join(&self, op: FieldOp, nodes: &[Node]) -> FieldExpr {
-        let exprs = nodes.iter().map(|node| self.expr_of(node));
-        exprs.reduce(|left, right| joined(op, left, right)).expect("a node joins at least two")
+        let exprs = nodes.iter().map(|node| self.expr_of(node)).collect();
+        joined(op, exprs).expect("a node joins at least two")
     }
 }
 
 /// All conditions of a group as one expression; `None`: there are none.
 pub fn conjunction<'a>(group: impl IntoIterator<Item = &'a FieldExpr>) -> Option<FieldExpr> {
-    group.into_iter().cloned().reduce(|left, right| joined(FieldOp::And, left, right))
+    joined(FieldOp::And, group.into_iter().cloned().collect())
 }
 
 /// What holds if one of the expressions does; `None`: there are none.
 pub fn disjunction(alternatives: impl IntoIterator<Item = FieldExpr>) -> Option<FieldExpr> {
-    alternatives.into_iter().reduce(|left, right| joined(FieldOp::Or, left, right))
+    joined(FieldOp::Or, alternatives.into_iter().collect())
 }
 
-fn joined(op: FieldOp, left: FieldExpr, right: FieldExpr) -> FieldExpr {
+/// All of `exprs` in a low tree; `None`: there are none.
+fn joined(op: FieldOp, mut exprs: Vec<FieldExpr>) -> Option<FieldExpr> {
+    if exprs.len() > CHAIN_MAX {
+        let behind = exprs.split_off(exprs.len() / 2);
+        return Some(both(op, joined(op, exprs)?, joined(op, behind)?));
+    }
+    exprs.into_iter().reduce(|left, right| both(op, left, right))
+}
+
+fn both(op: FieldOp, left: FieldExpr, right: FieldExpr) -> FieldExpr {
     let place = Place { start: left.place.start, end: right.place.end };
     let kind = FieldKind::Binary { op, left: Box::new(left), right: Box::new(right) };
     FieldExpr { kind, place }

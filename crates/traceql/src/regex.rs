@@ -17,6 +17,12 @@ const CLASSES_MAX: usize = 1_000;
 /// Those that are named by Unicode: the largest take 10 KB each.
 const UNICODE_CLASSES_MAX: usize = 100;
 
+/// Names between `[:` and `:]`.
+const POSIX_CLASSES: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct",
+    "space", "upper", "word", "xdigit",
+];
+
 /// What is wrong with a pattern, on one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
@@ -253,7 +259,7 @@ fn class(rest: &mut Rest<'_>, writer: &mut Writer) -> Result<(), Wrong> {
             writer.out.push(']');
             return Ok(());
         }
-        if next == '[' && rest.peek() == Some(&':') && posix_class(rest, writer) {
+        if next == '[' && rest.peek() == Some(&':') && posix_class(rest, writer)? {
             continue;
         }
         if next == '\\'
@@ -274,8 +280,9 @@ fn class(rest: &mut Rest<'_>, writer: &mut Writer) -> Result<(), Wrong> {
     }
 }
 
-/// `[:alpha:]`, after its bracket; written and consumed if it is one.
-fn posix_class(rest: &mut Rest<'_>, writer: &mut Writer) -> bool {
+/// `[:alpha:]`, after its bracket; written and consumed if it looks like one. Our engine would read
+/// an unknown name as a class of its letters.
+fn posix_class(rest: &mut Rest<'_>, writer: &mut Writer) -> Result<bool, Wrong> {
     let mut ahead = rest.clone();
     let mut name = String::new();
     ahead.next();
@@ -285,12 +292,15 @@ fn posix_class(rest: &mut Rest<'_>, writer: &mut Writer) -> bool {
             Some(char) if char.is_ascii_lowercase() || char == '^' && name.is_empty() => {
                 name.push(char);
             }
-            _ => return false,
+            _ => return Ok(false),
         }
+    }
+    if !POSIX_CLASSES.contains(&name.trim_start_matches('^')) {
+        return Err(Wrong(format!("invalid character class `[:{name}:]`")));
     }
     *rest = ahead;
     writer.out.push_str(&format!("[:{name}:]"));
-    true
+    Ok(true)
 }
 
 /// After `(`.

@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 
-use super::{CONDITIONS_MAX, LenientError, Node};
+use super::{CONDITIONS_MAX, LenientError, Node, TURNS_MAX};
 use crate::ast::{FieldExpr, FieldKind, FieldOp, Root, SpansetKind, StageKind};
 use crate::print;
 
@@ -26,13 +26,21 @@ pub(super) fn tree(
         conditions,
         numbers: HashMap::new(),
     };
-    let mut alternatives: Option<Vec<Node>> = None;
+    let mut alternatives: Option<Turned> = None;
     while splitter.find_spanset() {
-        let Some(node) = splitter.joined(0)? else { return Ok(None) };
-        let alternatives = alternatives.get_or_insert_default();
-        push(alternatives, FieldOp::Or, node);
+        let Some(spanset) = splitter.joined(0)? else { return Ok(None) };
+        alternatives = Some(match alternatives {
+            None => spanset,
+            Some(before) => before.join(FieldOp::Or, spanset)?,
+        });
     }
-    Ok(alternatives.map(|nodes| of_nodes(FieldOp::Or, nodes)))
+    Ok(alternatives.map(|all| all.node))
+}
+
+/// A node, and how often `&&` and `||` take turns within it.
+struct Turned {
+    node: Node,
+    n_turns: u32,
 }
 
 struct Splitter<'a> {
@@ -43,6 +51,8 @@ struct Splitter<'a> {
     n_open: u32,
     /// Within how many of them later stages follow, which are not looked at; the least such number.
     in_stages: u32,
+    /// Conditions so far, repeated ones too.
+    n_read: usize,
     conditions: &'a mut Vec<FieldExpr>,
     /// Of each condition, by its canonical text.
     numbers: HashMap<String, u32>,
@@ -84,7 +94,7 @@ impl Splitter<'_> {
 
     /// Operands and what joins them, up to the parenthesis or brace that ends them, that one
     /// included. `&&` and `||` bind alike, from the left.
-    fn joined(&mut self, depth: u32) -> Result<Option<Node>, LenientError> {
+    fn joined(&mut self, depth: u32) -> Result<Option<Turned>, LenientError> {
         let mut left = self.operand(depth)?;
         loop {
             let op = match self.rest() {
@@ -115,13 +125,13 @@ impl Splitter<'_> {
             self.at += 2;
             let right = self.operand(depth)?;
             left = match op {
-                FieldOp::And => and(left, right),
-                _ => or(left, right),
+                FieldOp::And => and(left, right)?,
+                _ => or(left, right)?,
             };
         }
     }
 
-    fn operand(&mut self, depth: u32) -> Result<Option<Node>, LenientError> {
+    fn operand(&mut self, depth: u32) -> Result<Option<Turned>, LenientError> {
         self.skip_blanks();
         if !self.starts_with("(") || depth == DEPTH_MAX || !self.is_group() {
             return self.condition();
@@ -159,7 +169,7 @@ impl Splitter<'_> {
     }
 
     /// Reads up to what ends an operand. `None`: what stands there is no condition.
-    fn condition(&mut self) -> Result<Option<Node>, LenientError> {
+    fn condition(&mut self) -> Result<Option<Turned>, LenientError> {
         let start = self.at;
         let mut n_open = 0_u32;
         loop {
@@ -175,7 +185,7 @@ impl Splitter<'_> {
         let Some(condition) = comparison(&self.text[start..self.at]) else { return Ok(None) };
         let text = print::field_expr(&condition);
         if let Some(number) = self.numbers.get(&text) {
-            return Ok(Some(Node::Condition(*number)));
+            return Ok(Some(Turned::condition(*number)));
         }
         if self.conditions.len() == CONDITIONS_MAX {
             return Err(LenientError::TooManyConditions);
@@ -183,7 +193,7 @@ impl Splitter<'_> {
         let number = self.conditions.len() as u32;
         self.numbers.insert(text, number);
         self.conditions.push(condition);
-        Ok(Some(Node::Condition(number)))
+        Ok(Some(Turned::condition(number)))
     }
 
     fn skip_blanks(&mut self) {
@@ -275,39 +285,40 @@ fn reads_attribute(expr: &FieldExpr) -> bool {
     }
 }
 
-fn and(left: Option<Node>, right: Option<Node>) -> Option<Node> {
+fn and(left: Option<Turned>, right: Option<Turned>) -> Result<Option<Turned>, LenientError> {
     match (left, right) {
-        (Some(left), Some(right)) => Some(both(FieldOp::And, left, right)),
-        (one, other) => one.or(other),
+        (Some(left), Some(right)) => left.join(FieldOp::And, right).map(Some),
+        (one, other) => Ok(one.or(other)),
     }
 }
 
 /// What asks for nothing holds always, and so does the whole.
-fn or(left: Option<Node>, right: Option<Node>) -> Option<Node> {
-    Some(both(FieldOp::Or, left?, right?))
-}
-
-fn both(op: FieldOp, left: Node, right: Node) -> Node {
-    let mut nodes = Vec::new();
-    push(&mut nodes, op, left);
-    nodes.push(right);
-    of_nodes(op, nodes)
-}
-
-/// Adds to what an operator joins; a node of the same operator, if it is the first, is taken apart.
-fn push(nodes: &mut Vec<Node>, op: FieldOp, node: Node) {
-    match (op, node) {
-        (FieldOp::And, Node::And(inner)) | (FieldOp::Or, Node::Or(inner)) if nodes.is_empty() => {
-            *nodes = inner;
-        }
-        (_, node) => nodes.push(node),
+fn or(left: Option<Turned>, right: Option<Turned>) -> Result<Option<Turned>, LenientError> {
+    match (left, right) {
+        (Some(left), Some(right)) => left.join(FieldOp::Or, right).map(Some),
+        _ => Ok(None),
     }
 }
 
-fn of_nodes(op: FieldOp, mut nodes: Vec<Node>) -> Node {
-    match nodes.len() {
-        1 => nodes.swap_remove(0),
-        _ if op == FieldOp::And => Node::And(nodes),
-        _ => Node::Or(nodes),
+impl Turned {
+    fn condition(number: u32) -> Self {
+        Self { node: Node::Condition(number), n_turns: 0 }
+    }
+
+    /// Both; a left side of the same operator is taken apart, so that a chain is one node.
+    fn join(self, op: FieldOp, right: Self) -> Result<Self, LenientError> {
+        let (mut nodes, n_left_turns) = match (op, self.node) {
+            (FieldOp::And, Node::And(nodes)) | (FieldOp::Or, Node::Or(nodes)) => {
+                (nodes, self.n_turns - 1)
+            }
+            (_, node) => (vec![node], self.n_turns),
+        };
+        let n_turns = 1 + n_left_turns.max(right.n_turns);
+        if n_turns > TURNS_MAX {
+            return Err(LenientError::TooManyTurns);
+        }
+        nodes.push(right.node);
+        let node = if op == FieldOp::And { Node::And(nodes) } else { Node::Or(nodes) };
+        Ok(Self { node, n_turns })
     }
 }

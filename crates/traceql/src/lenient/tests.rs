@@ -266,6 +266,8 @@ fn groups_and_conditions_are_bounded() {
     let ands = |n: usize| ors(n).replace("||", "&&");
     assert_eq!(parse(&ands(CONDITIONS_MAX)).map(|found| found.groups().len()), Ok(1));
     assert_eq!(parse(&ands(CONDITIONS_MAX + 1)), Err(LenientError::TooManyConditions));
+    let again_and_again = format!("{{ {} }}", [".a = 1"; CONDITIONS_MAX + 1].join(" || "));
+    assert_eq!(parse(&again_and_again), Err(LenientError::TooManyConditions));
 }
 
 #[test]
@@ -302,6 +304,22 @@ fn queries_of_others_are_read_as_they_say() {
         }
     }
     assert_eq!(n_checked, 72, "rows that say what is expected");
+}
+
+#[test]
+fn whatever_is_long_is_no_deep_tree() {
+    let deep = || {
+        let conditions: Vec<String> = (0..CONDITIONS_MAX).map(|n| format!(".a = {n}")).collect();
+        let found =
+            parse(&format!("{{ {} }}", conditions.join(" && "))).expect("within the limits");
+        let filter = print::field_expr(&found.expr().expect("conditions"));
+        // Deeper trees than the parser allows would be refused here.
+        assert_eq!(crate::parse(&format!("{{ {filter} }}")).map(|_| ()), Ok(()));
+        let turns = format!("{{ {} }}", [".a = 1 && .b = 2"; 10_000].join(" || "));
+        assert_eq!(parse(&turns), Err(LenientError::TooManyTurns));
+    };
+    let thread = std::thread::Builder::new().stack_size(1 << 20).spawn(deep);
+    thread.expect("a thread starts").join().expect("the stack is large enough");
 }
 
 proptest! {

@@ -83,6 +83,7 @@ fn what_is_wrong_is_said_in_a_line() {
     wrong(r"(a)\1", expect![[r#"invalid escape sequence `\1`"#]]);
     wrong("(?=a)", expect!["invalid or unsupported group"]);
     wrong("(?<!a)", expect!["invalid or unsupported group"]);
+    wrong("[[:foo:]]", expect!["invalid character class `[:foo:]`"]);
     wrong("[b-a]", expect!["invalid character class range, the start must be <= the end"]);
     wrong(r"\p{Klingon}", expect!["Unicode property not found"]);
     wrong(&"(".repeat(10_000), expect!["unclosed group"]);
