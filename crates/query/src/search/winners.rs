@@ -20,9 +20,6 @@ use super::unit_rows::fill_structure;
 use super::{Accounting, FoundSpan, FoundTrace, QueryError, STATUS_ERROR, ServiceStats};
 use crate::filter::TraceNeeds;
 
-/// Traces of one unit that are worth a second thread.
-const TRACES_PER_THREAD_MIN: usize = 64;
-
 /// The traces of a unit.
 struct OfUnit {
     unit: u32,
@@ -39,8 +36,8 @@ pub(super) fn found(
     let n_winners = winners.len();
     let units = by_unit(winners);
     let next = AtomicUsize::new(0);
-    let n_threads = (n_winners / TRACES_PER_THREAD_MIN).clamp(1, question.budget.threads.max(1));
-    let parts = on_threads(n_threads.min(units.len()), |help| {
+    let n_threads = question.budget.threads.min(units.len());
+    let parts = on_threads(n_threads, |help| {
         let meter = ReadMeter::default();
         let (mut found, mut skipped) = (Vec::new(), Vec::new());
         while let Some(of_unit) = units.get(next.fetch_add(1, Relaxed)) {
