@@ -20,7 +20,7 @@ use suyuan_traceql::regex::rewrite;
 use super::FilterError;
 
 /// Memory of the compiled expressions of a filter. Lists of texts do not count: they are not
-/// compiled, and take a few times the query's own text.
+/// compiled, and take a few times the query's own text at most.
 const REGEXES_BYTES_MAX: usize = 32 << 20;
 /// What an expression is given, the least that is enough for it.
 const REGEX_BYTES: [usize; 3] = [64 << 10, 512 << 10, 4 << 20];
@@ -29,8 +29,8 @@ const AUTOMATON_TIMES: usize = 4;
 const AUTOMATON_BYTES_MAX: usize = 2 << 20;
 /// Texts that an expression may stand for and still be a list of them, if it is not as long itself.
 const TEXTS_MAX: usize = 64;
-/// Bytes of one of them.
-const TEXT_BYTES_MAX: usize = 4_096;
+/// Bytes of all of them, for each byte of the expression: repetitions make much of little.
+const TEXT_BYTES_PER_BYTE: usize = 64;
 
 #[derive(Debug)]
 pub(super) enum Matcher {
@@ -74,7 +74,7 @@ impl Matcher {
         // Put together again without groups, so that texts beside each other become one.
         let parts = without_anchors(flat(&hir));
         let hir = Hir::concat(parts.into_iter().cloned().collect());
-        if let Some(texts) = texts(&hir, pattern.len().max(TEXTS_MAX)) {
+        if let Some(texts) = texts(&hir, pattern.len()) {
             return Ok(Self::Texts(texts));
         }
         let (outline, is_all) = Outline::of(&flat(&hir));
@@ -221,21 +221,23 @@ fn literal(hir: &Hir) -> Option<&str> {
 }
 
 /// Every text that an expression stands for, if they are few.
-fn texts(hir: &Hir, n_max: usize) -> Option<HashSet<Box<str>, RandomState>> {
+fn texts(hir: &Hir, pattern_bytes: usize) -> Option<HashSet<Box<str>, RandomState>> {
     if !hir.properties().look_set().is_empty() {
         return None;
     }
+    let bytes_max = pattern_bytes * TEXT_BYTES_PER_BYTE;
     let sequence = Extractor::new()
         .limit_class(64)
         .limit_repeat(64)
-        .limit_literal_len(TEXT_BYTES_MAX)
-        .limit_total(n_max)
+        .limit_literal_len(bytes_max)
+        .limit_total(pattern_bytes.max(TEXTS_MAX))
         .extract(hir);
-    if !sequence.is_exact() {
+    let literals = sequence.literals().filter(|_| sequence.is_exact())?;
+    if literals.iter().map(|literal| literal.len()).sum::<usize>() > bytes_max {
         return None;
     }
     let text = |literal: &regex_syntax::hir::literal::Literal| {
         std::str::from_utf8(literal.as_bytes()).ok().map(Box::from)
     };
-    sequence.literals()?.iter().map(text).collect()
+    literals.iter().map(text).collect()
 }

@@ -54,6 +54,8 @@ fn what_people_write_most_needs_no_automaton() {
         (".*foo.*bar.*", "outline"),
         ("foo.*bar", "outline"),
         ("(?i)foo.*", "regex"),
+        // Lists that are much longer than what stands for them.
+        ("((a{60}){60})[ab]{5}", "regex"),
         (r"foo\d+", "regex"),
         (r"a\bb", "regex"),
         ("foo.+", "regex"),
