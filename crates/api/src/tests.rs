@@ -17,6 +17,7 @@ use super::*;
 
 mod admin;
 mod connections;
+mod grafana;
 mod large;
 mod lookup;
 mod pages;

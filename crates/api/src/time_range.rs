@@ -32,6 +32,10 @@ pub(crate) fn time_range(
         (Some(min_unix_nanos), Some(max_unix_nanos)) => {
             Ok(Some(TimeRange { min_unix_nanos, max_unix_nanos }))
         }
+        // A zero beside an end is a time: 1970.
+        (None, Some(max_unix_nanos)) if parameters.text("start").is_some() => {
+            Ok(Some(TimeRange { min_unix_nanos: 0, max_unix_nanos }))
+        }
         (Some(_), None) | (None, Some(_)) => Err(ApiError::HalfARange),
     }
 }

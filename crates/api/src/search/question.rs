@@ -4,8 +4,8 @@
 //! mend it. Nothing is read here.
 
 use suyuan_query::search::{Explain, SearchRequest};
-use suyuan_traceql::ast::{FieldExpr, FieldKind, Place, Value};
-use suyuan_traceql::{Position, TEXT_BYTES_MAX, parse};
+use suyuan_traceql::ast::{FieldExpr, FieldKind, Place, Query, Root, Value};
+use suyuan_traceql::{Position, SpanFilter, TEXT_BYTES_MAX, parse};
 
 use crate::error::ApiError;
 use crate::legacy_tags;
@@ -64,26 +64,34 @@ pub(crate) fn question(
 
 /// The filter of spans that a query is.
 fn traceql(text: &str) -> Result<SearchRequest, ApiError> {
-    if text.len() > TEXT_BYTES_MAX {
-        return Err(ApiError::QueryTooLong { n_bytes: text.len() });
-    }
-    let query =
-        parse(text).map_err(|error| ApiError::TraceQl { drawing: error.draw(text), error })?;
-    let asked = query.span_filter().map_err(|error| {
-        let drawing = Position::of(text, error.place).draw(text);
-        ApiError::NotExecuted { drawing, error }
-    })?;
+    let query = parsed(text)?;
+    let asked = span_filter(&query, text)?;
     let selected = asked.selected.into_iter().cloned().collect();
     Ok(SearchRequest { selected, ..plain(asked.filter.clone()) })
 }
 
 /// The filter for the spans of one trace: `{ … }` and no more (`tempo.md 1.2`).
 pub(crate) fn one_filter(text: &str) -> Result<FieldExpr, ApiError> {
-    let asked = traceql(text)?;
-    if !asked.selected.is_empty() {
-        return Err(ApiError::NotOneFilter);
+    let query = parsed(text)?;
+    let asked = span_filter(&query, text)?;
+    match &query.root {
+        Root::Spansets(pipeline) if pipeline.stages.len() == 1 => Ok(asked.filter.clone()),
+        _ => Err(ApiError::NotOneFilter),
     }
-    Ok(asked.filter)
+}
+
+fn parsed(text: &str) -> Result<Query, ApiError> {
+    if text.len() > TEXT_BYTES_MAX {
+        return Err(ApiError::QueryTooLong { n_bytes: text.len() });
+    }
+    parse(text).map_err(|error| ApiError::TraceQl { drawing: error.draw(text), error })
+}
+
+fn span_filter<'a>(query: &'a Query, text: &str) -> Result<SpanFilter<'a>, ApiError> {
+    query.span_filter().map_err(|error| {
+        let drawing = Position::of(text, error.place).draw(text);
+        ApiError::NotExecuted { drawing, error }
+    })
 }
 
 fn plain(filter: FieldExpr) -> SearchRequest {

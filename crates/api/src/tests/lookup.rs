@@ -224,6 +224,7 @@ async fn a_filter_shows_a_part_of_a_trace_and_says_so() {
         "q=%7B.no.such%3D1%7D",
         "q=%7B%7D%20%3E%20%7B%7D",
         "q=%7B%7D%7Cselect(name)",
+        "q=%7B%7D%7Crate()",
         &format!("{charge}&match_depth=-2"),
         &format!("{charge}&keep_hierarchy=perhaps"),
     ] {
@@ -245,6 +246,7 @@ async fn a_filter_shows_a_part_of_a_trace_and_says_so() {
         {} > {}
         ^^^^^^^
         q=%7B%7D%7Cselect(name): 400 parameter `q` of a trace is one filter of spans, { ... }, and no more
+        q=%7B%7D%7Crate(): 400 parameter `q` of a trace is one filter of spans, { ... }, and no more
         q=%7Bname%3D%22charge%22%7D&match_depth=-2: 400 parameter `match_depth` is `-2`: write a number of levels, or -1 for all
         q=%7Bname%3D%22charge%22%7D&keep_hierarchy=perhaps: 400 parameter `keep_hierarchy` must be true or false
     "#]].assert_eq(&said);
