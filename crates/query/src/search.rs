@@ -239,6 +239,7 @@ fn search_all(
     let shown = Shown::new(filter.reads().iter().chain(&request.selected));
     let mut answer = SearchAnswer::default();
     for snapshot in snapshots {
+        let held_bytes: usize = answer.traces.iter().map(FoundTrace::bytes).sum();
         budget.check(started_at)?;
         let split = snapshot.split()?;
         let (units, n_outside) = snapshot.units(&split, request.range);
@@ -251,7 +252,7 @@ fn search_all(
             request,
             budget,
             started_at,
-            answer_bytes: AtomicUsize::new(0),
+            answer_bytes: AtomicUsize::new(held_bytes),
         };
         let mut of_tenant = answer_of(&question)?;
         of_tenant.accounting.units_total = units.len() as u64 + n_outside;
@@ -276,8 +277,10 @@ fn answer_of(question: &Question<'_>) -> Result<SearchAnswer, QueryError> {
     }
     let limit = question.request.limit;
     let mut n_candidates = limit;
+    // Of tenants that were asked before.
+    let held_bytes = question.answer_bytes.load(Relaxed);
     loop {
-        question.answer_bytes.store(0, Relaxed);
+        question.answer_bytes.store(held_bytes, Relaxed);
         let mut top = best_candidates(question, n_candidates, &mut answer)?;
         let (whole, others): (Vec<_>, Vec<_>) =
             top.candidates.drain(..).partition(|candidate| candidate.trace.is_whole);

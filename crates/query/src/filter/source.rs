@@ -11,6 +11,8 @@ use suyuan_model::{Resources, Scopes, Strings};
 
 /// Dictionaries remembered; a slice has one for each text column that a filter reads.
 const DICTIONARIES_MAX: usize = 256;
+/// Memory that they keep alive; one alone may be larger.
+const DICTIONARIES_BYTES_MAX: usize = 16 << 20;
 
 /// What was worked out for one unit and one filter: which resources and dictionary values fulfil
 /// what. For other units of the same filter it is never wrong, only useless.
@@ -19,6 +21,7 @@ pub struct SourceState {
     resources: Masks<BinaryArray>,
     scopes: Masks<Strings>,
     dictionaries: HashMap<DictionaryKey, Answers, RandomState>,
+    dictionaries_bytes: usize,
 }
 
 /// For tests by their number: which rows of a small table fulfil them.
@@ -85,6 +88,11 @@ impl Answers {
 }
 
 impl SourceState {
+    /// Memory of dictionaries that it keeps alive, about.
+    pub(crate) fn bytes(&self) -> usize {
+        self.dictionaries_bytes
+    }
+
     /// Which resources fulfil a test, by their number.
     pub(super) fn resources(
         &mut self,
@@ -113,8 +121,14 @@ impl SourceState {
     pub(super) fn dictionary(&mut self, test: u32, values: &StringArray) -> &mut Answers {
         let address = values.value_offsets().as_ptr() as usize;
         let key = DictionaryKey { test, address, len: values.len() };
-        if self.dictionaries.len() >= DICTIONARIES_MAX && !self.dictionaries.contains_key(&key) {
-            self.dictionaries.clear();
+        if !self.dictionaries.contains_key(&key) {
+            let bytes = values.get_buffer_memory_size() + values.len();
+            let all = self.dictionaries_bytes + bytes;
+            if self.dictionaries.len() >= DICTIONARIES_MAX || all > DICTIONARIES_BYTES_MAX {
+                self.dictionaries.clear();
+                self.dictionaries_bytes = 0;
+            }
+            self.dictionaries_bytes += bytes;
         }
         self.dictionaries.entry(key).or_insert_with(|| Answers {
             _values: values.clone(),

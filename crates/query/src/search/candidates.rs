@@ -267,8 +267,13 @@ impl Finder<'_> {
         let skipped = &mut self.accounting.skipped;
         let verdicts =
             self.standing.judge(&unknown, &self.meter, skipped).map_err(UnitError::Query)?;
-        self.progress.set_verdicts(verdicts);
+        let budget = self.question.budget;
+        self.progress.set_verdicts(verdicts, budget).map_err(UnitError::Query)?;
         for (trace, places) in groups {
+            if !self.top.admits(Rank::of(trace)) {
+                self.top.set_cut();
+                return Ok(false);
+            }
             let is_found = trace.is_whole || self.progress.verdict(&trace.key()) == Some(true);
             if is_found && !self.add_one(place, rows, *trace, places.clone()) {
                 return Ok(false);

@@ -122,8 +122,17 @@ impl Progress {
         self.judged.lock().unwrap_or_else(PoisonError::into_inner).get(trace).copied()
     }
 
-    pub(super) fn set_verdicts(&self, verdicts: impl IntoIterator<Item = (TraceKey, bool)>) {
-        self.judged.lock().unwrap_or_else(PoisonError::into_inner).extend(verdicts);
+    /// An error if more is remembered than there is memory.
+    pub(super) fn set_verdicts(
+        &self,
+        verdicts: Vec<(TraceKey, bool)>,
+        budget: &Budget,
+    ) -> Result<(), QueryError> {
+        let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = |n_places: usize| n_places * size_of::<(TraceKey, bool)>();
+        let before = bytes(judged.capacity());
+        judged.extend(verdicts);
+        self.count_memory(before, bytes(judged.capacity()), budget)
     }
 }
 

@@ -23,11 +23,15 @@ use crate::filter::{Condition, RowSet, SourceState, TraceContext, TraceFacts, Tr
 /// Traces are looked at together, since they share chunks: so many, or so many of their rows.
 const GROUP_TRACES: usize = 1_024;
 const GROUP_ROWS: usize = 65_536;
+/// Chunks and slices of which something is remembered, and the memory that this keeps alive: a
+/// chunk that is read again has other dictionaries.
+const SOURCES_MAX: usize = 1_024;
+const SOURCES_BYTES_MAX: usize = 16 << 20;
 
 /// Puts traces together and looks at them. One for each thread.
 pub(crate) struct Standing<'a> {
     question: &'a Question<'a>,
-    /// Of each chunk and slice that was met.
+    /// Of chunks and slices that were met.
     sources: HashMap<UnitName, SourceState>,
     /// That the filter reads.
     columns: Columns,
@@ -178,6 +182,10 @@ impl<'a> Standing<'a> {
         let facts: Vec<TraceFacts<'_>> = summaries.iter().map(facts_of).collect();
         let needs = question.filter.needs().max(question.shown.needs());
         let (mut batches, places) = batches_of(traces, needs);
+        let bytes: usize = self.sources.values().map(SourceState::bytes).sum();
+        if self.sources.len() > SOURCES_MAX || bytes > SOURCES_BYTES_MAX {
+            self.sources.clear();
+        }
         for of_batch in &mut batches {
             let source = self.sources.entry(of_batch.unit).or_default();
             of_batch.keep_fulfilling(question.filter.conditions(), &facts, source);

@@ -114,3 +114,32 @@ fn several_tenants_are_asked_as_one() {
     let answer = search_tenants(&store.store, &tenants, &asked, &budget(1)).expect("answers");
     assert_eq!(answer.traces.iter().map(line).collect::<Vec<_>>(), ["2 [30, 40] 1: 1"]);
 }
+
+#[test]
+fn what_is_remembered_of_traces_takes_memory_as_well() {
+    let mut store = TestStore::new();
+    let spans: Vec<Span> = (1..2_000).map(|trace| span(trace, 1, 10, 20)).collect();
+    store.publish(&spans);
+    let asked = |memory_bytes| {
+        // None is found, but each has to be put together to know.
+        let budget = Budget { memory_bytes, ..budget(1) };
+        search(&store.snapshot(), &request("{ span:childCount > 5 }"), &budget)
+    };
+    assert!(asked(1 << 20).expect("an answer").traces.is_empty());
+    assert!(matches!(asked(10_000), Err(QueryError::TooMuchMemory { bytes: 10_000 })));
+}
+
+#[test]
+fn tenants_that_are_asked_together_share_the_memory() {
+    let mut store = TestStore::new();
+    let spans: Vec<Span> = (1..200).map(|trace| span(trace, 1, 10, 20)).collect();
+    store.publish(&spans);
+    let asked = SearchRequest { limit: 200, ..request("{ }") };
+    let answer_bytes: usize = store.ask(&asked).traces.iter().map(FoundTrace::bytes).sum();
+    let budget = Budget { memory_bytes: answer_bytes * 3 / 2, ..budget(1) };
+    let of = |tenants: &[Tenant]| search_tenants(&store.store, tenants, &asked, &budget);
+    let tenant = Tenant::single();
+    assert_eq!(of(std::slice::from_ref(&tenant)).expect("fits").traces.len(), 199);
+    let error = of(&[tenant.clone(), tenant]).expect_err("too much");
+    assert!(matches!(error, QueryError::TooMuchMemory { .. }), "{error}");
+}

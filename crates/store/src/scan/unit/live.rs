@@ -252,6 +252,8 @@ impl<'a> OpenLive<'a> {
             }
         }
         let mut grown: BTreeMap<u32, (i64, i64)> = BTreeMap::new();
+        // Traces that grow together lie in the same chunks.
+        let mut chunks: BTreeMap<u32, Arc<Chunk>> = BTreeMap::new();
         for trace in found.iter_mut().flatten() {
             let Place::Live { trace: number, .. } = trace.place else { continue };
             if trace.start_unix_nanos != UNKNOWN_START {
@@ -260,7 +262,7 @@ impl<'a> OpenLive<'a> {
             let times = match grown.get(&number) {
                 Some(times) => *times,
                 None => {
-                    let times = grown_times(source, number, meter)?;
+                    let times = grown_times(source, number, &mut chunks, meter)?;
                     grown.insert(number, times);
                     times
                 }
@@ -367,22 +369,27 @@ pub(super) fn read_chunk(
     Ok(Batch::of_chunk(chunk, n_rows))
 }
 
-/// Start and end of a trace as the rows say them that the snapshot sees.
+/// Start and end of a trace as the rows say them that the snapshot sees. `chunks`: times of chunks in
+/// scratch files that were read already.
 fn grown_times(
     source: &LiveSource,
     trace: u32,
+    chunks: &mut BTreeMap<u32, Arc<Chunk>>,
     meter: &ReadMeter,
 ) -> Result<(i64, i64), FindError> {
     // The lock is held while places are noted, not while scratch files are read.
     let places = read(source).places_of(trace, source.n_rows);
     let mut times = (i64::MAX, i64::MIN);
-    for (_, place, rows) in places {
-        let chunk = match place {
-            ChunkPlace::Resident(chunk) => chunk,
-            ChunkPlace::Spilled(spilled) => {
+    for (number, place, rows) in places {
+        let chunk = match (place, chunks.get(&number)) {
+            (ChunkPlace::Resident(chunk), _) => chunk,
+            (ChunkPlace::Spilled(_), Some(chunk)) => chunk.clone(),
+            (ChunkPlace::Spilled(spilled), None) => {
                 let columns = Columns::default().with(Field::Start).with(Field::End);
                 let file = spilled.open().map_err(failed(&spilled))?;
-                Arc::new(file.read(&columns, meter).map_err(failed(&spilled))?)
+                let chunk = Arc::new(file.read(&columns, meter).map_err(failed(&spilled))?);
+                chunks.insert(number, chunk.clone());
+                chunk
             }
         };
         for row in rows {
