@@ -60,3 +60,34 @@ fn close(spans: &mut [SpanStructure], path: &mut Vec<usize>, depth: usize, next:
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn depths_in_pre_order_say_everything_of_structure() {
+        let structure = |depth, left, right, parent, n_children| SpanStructure {
+            depth,
+            left,
+            right,
+            parent,
+            n_children,
+        };
+        // Two roots, between them an orphan with a child.
+        let depths = [0, 1, 2, 1, 0, 1, 0];
+        assert_eq!(
+            structure_of(&depths, |row| row == 4),
+            [
+                structure(0, 1, 8, -1, 2),
+                structure(1, 2, 5, 1, 1),
+                structure(2, 3, 4, 2, 0),
+                structure(1, 6, 7, 1, 0),
+                structure(0, 0, 0, 0, 1),
+                structure(1, 0, 0, 0, 0),
+                structure(0, 9, 10, -1, 0),
+            ]
+        );
+        assert_eq!(structure_of(&[], |_| true), []);
+    }
+}

@@ -11,7 +11,7 @@ use suyuan_objects::faulty::MemoryObjects;
 use suyuan_objects::{Objects, ReadMeter};
 
 use super::slice::in_both;
-use super::{OpenUnit, SpanStructure, TraceKey, TraceRef, Unit, UnitPresence, structure_of};
+use super::{OpenUnit, SpanStructure, TraceKey, TraceRef, Unit, UnitPresence};
 use crate::split::SplitSet;
 use crate::tests::driver::{Driver, Random, TestSpan, keep_nothing_but_order, tenant, trace_id};
 use crate::{Between, Probe, Snapshot};
@@ -484,32 +484,6 @@ fn ranges_in_both_lists_are_what_they_have_in_common() {
     check(&[0..10, 20..30], &[5..25, 28..40], &[5..10, 20..25, 28..30]);
     check(&[0..10, 20..30], &[10..20, 30..31], &[]);
     check(&[], &[1..2, 3..4], &[]);
-}
-
-#[test]
-fn depths_in_pre_order_say_everything_of_structure() {
-    let structure = |depth, left, right, parent, n_children| SpanStructure {
-        depth,
-        left,
-        right,
-        parent,
-        n_children,
-    };
-    // Two roots, between them an orphan with a child.
-    let depths = [0, 1, 2, 1, 0, 1, 0];
-    assert_eq!(
-        structure_of(&depths, |row| row == 4),
-        [
-            structure(0, 1, 8, -1, 2),
-            structure(1, 2, 5, 1, 1),
-            structure(2, 3, 4, 2, 0),
-            structure(1, 6, 7, 1, 0),
-            structure(0, 0, 0, 0, 1),
-            structure(1, 0, 0, 0, 0),
-            structure(0, 9, 10, -1, 0),
-        ]
-    );
-    assert_eq!(structure_of(&[], |_| true), []);
 }
 
 #[test]
