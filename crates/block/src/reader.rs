@@ -331,7 +331,7 @@ impl BlockReader {
             return Err(ReadError::Mismatch { file: SPANS, problem: "`trace_id` holds no ids" });
         };
         let (ids, _) = ids.value_data().as_chunks::<16>();
-        let mut traces = Vec::with_capacity(range.n_traces as usize);
+        let mut traces = Vec::with_capacity(ids.len().min(range.n_traces as usize));
         for rows in ids.chunk_by(|one, next| one == next) {
             let first_row = next_row;
             next_row += rows.len() as u32;
@@ -370,7 +370,8 @@ impl BlockReader {
     /// read.
     pub fn pieces(&self, tenant: u32, slice: u32) -> Result<Vec<Range<u32>>, ReadError> {
         let rows = self.slice_rows(tenant, slice)?;
-        let piece = |start: u32| start.max(rows.start)..(start + PAGE_ROWS).min(rows.end);
+        let piece =
+            |start: u32| start.max(rows.start)..start.saturating_add(PAGE_ROWS).min(rows.end);
         let first = rows.start - rows.start % PAGE_ROWS;
         Ok((first..rows.end).step_by(PAGE_ROWS as usize).map(piece).collect())
     }
@@ -444,6 +445,7 @@ impl BlockReader {
 
 /// Borders between pages are multiples of it, or lie between two of them.
 const PAGE_ROWS: u32 = 8_192;
+
 /// Events or links as read.
 struct SideRead {
     n_rows: u32,

@@ -50,6 +50,7 @@ use crate::column::Column;
 
 /// What a reader keeps that has no cache in common with others.
 const OWN_CACHE_BYTES: usize = 1 << 20;
+
 /// An open file: where its pages lie, and nothing of what is in them. Shared by `Arc`.
 pub struct FileReader {
     objects: Arc<dyn Objects>,

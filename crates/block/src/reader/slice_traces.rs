@@ -6,15 +6,18 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow_array::Array;
 use suyuan_ids::TraceId;
+use suyuan_model::Strings;
 use suyuan_objects::ReadMeter;
 
 use super::{BlockReader, ReadError};
+use crate::column::{Column, Values};
 use crate::file::read::{Keep, Key, Part};
 use crate::traces::{TraceSummary, TraceTable};
 use crate::writer::{SPANS, TRACES};
 
-/// What a trace takes in memory: its id, and its row of the table.
+/// What a trace takes in memory beside texts: its id, and its row of the table.
 const TRACE_BYTES: usize = 80;
 
 /// Traces by ascending id; a trace's number is its place among them.
@@ -55,7 +58,7 @@ impl BlockReader {
         }
         let rows = self.slice_rows(tenant, slice)?;
         let traces = Arc::new(SliceTraces { ids, table, rows, first_row });
-        self.cache.insert_other(key, Arc::clone(&traces), traces.len() * TRACE_BYTES);
+        self.cache.insert_other(key, Arc::clone(&traces), traces.bytes());
         Ok(traces)
     }
 }
@@ -63,6 +66,12 @@ impl BlockReader {
 impl SliceTraces {
     pub fn len(&self) -> usize {
         self.ids.len()
+    }
+
+    /// What they take in memory.
+    fn bytes(&self) -> usize {
+        let texts = [&self.table.root_service, &self.table.root_name];
+        self.len() * TRACE_BYTES + texts.map(text_bytes).iter().sum::<usize>()
     }
 
     pub fn is_empty(&self) -> bool {
@@ -101,3 +110,16 @@ impl SliceTraces {
         &self.table
     }
 }
+
+/// Of texts that stand in a dictionary, each once.
+fn text_bytes(column: &Column) -> usize {
+    let Values::Text(Strings::Plain(texts) | Strings::Dictionary { values: texts, .. }) =
+        &column.values
+    else {
+        return 0;
+    };
+    texts.value_data().len() + texts.len() * size_of::<i32>()
+}
+
+#[cfg(test)]
+mod tests;

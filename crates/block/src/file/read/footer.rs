@@ -367,9 +367,9 @@ fn parse_statistics(
     Ok((n_nulls, min.zip(max).map(|(min, max)| [min, max])))
 }
 
-/// Plain bytes of a value as a number, if there are no more than eight.
+/// Plain bytes of a value as a number, if there are some and no more than eight.
 pub(super) fn short_number(bytes: &[u8]) -> Option<u64> {
     let mut number = [0; 8];
     number.get_mut(..bytes.len())?.copy_from_slice(bytes);
-    Some(u64::from_le_bytes(number))
+    (!bytes.is_empty()).then(|| u64::from_le_bytes(number))
 }

@@ -89,7 +89,7 @@ pub(super) fn read_tail(
         return Err(damaged(format!("a footer of {footer_bytes} bytes").into()));
     }
     // The page index stands before the footer and takes about as much.
-    let reach = footer_start.saturating_sub(footer_bytes * 2);
+    let reach = footer_start.saturating_sub((footer_bytes * 2).min(METADATA_BYTES_MAX));
     let tail = match footer_start < start {
         true => tail.reaching(objects, path, reach..footer_start, footer_start, meter)?,
         false => tail,

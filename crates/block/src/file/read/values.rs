@@ -277,7 +277,8 @@ impl Variable {
         let n_values = ranges.last().map_or(1, |last| last.end.max(1));
         if self.bytes.capacity() == 0 {
             // Pages of a column are about as long as each other, and as much is asked of them.
-            let n_bytes = page.bytes.len() * self.expected.n_pages * n_asked / n_values;
+            let n_bytes_asked = page.bytes.len().saturating_mul(n_asked) / n_values;
+            let n_bytes = n_bytes_asked.saturating_mul(self.expected.n_pages);
             self.bytes.reserve(n_bytes.min(EXPECTED_BYTES_MAX));
         }
         // Every value has at least its length, which bounds what is set aside.

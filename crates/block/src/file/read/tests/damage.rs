@@ -4,7 +4,9 @@ use proptest::prelude::*;
 
 use super::super::page::PageEncoding;
 use super::super::thrift::{Fields, Thrift};
+use super::own::{column_of, spec, write_own};
 use super::*;
+use crate::column::Encoding;
 
 fn bytes_of_all_kinds() -> Vec<u8> {
     let n_rows = 300;
@@ -41,8 +43,21 @@ fn read_everything(bytes: Vec<u8>) -> bool {
             is_whole &= reader.read_rows(row_group, &some, &[column], Keep::Small, &meter).is_ok();
             is_whole &= reader.page_bounds(row_group, column, &meter).is_ok();
             is_whole &= reader.may_contain(row_group, column, b"any value of 16 ", &meter).is_ok();
+            is_whole &= reader.distinct_values(row_group, column, &meter).is_ok();
+            let rows = n_rows / 3..n_rows;
+            let left = reader.rows_where(row_group, column, &rows, &meter, |[min, _]| min & 1 == 0);
+            is_whole &= left.is_ok_and(|left| {
+                left.iter().all(|left| rows.start <= left.start && left.end <= rows.end)
+            });
+            let required = Required { column, literal: Finder::new("value 20") };
+            is_whole &= reader
+                .read_rows_with(row_group, &some, &[column], Some(&required), Keep::All, &meter)
+                .is_ok();
             if reader.columns()[column].kind == Kind::Id {
                 is_whole &= reader.find_id(row_group, column, 0..n_rows, &[99; 16]).is_ok();
+                let between = (&[50; 16], &[99; 16]);
+                let all = 0..n_rows;
+                is_whole &= reader.rows_between_ids(row_group, column, &all, between).is_ok();
             }
         }
     }
@@ -61,6 +76,48 @@ fn every_bent_byte_is_an_answer_or_an_error() {
     }
     // The stock writer sets no checksums: the rest is statistics, names, values, bloom filters.
     assert!(n_found * 4 > bytes.len(), "{n_found} of {} found", bytes.len());
+}
+
+/// A dictionary, bounds and levels as our writer makes them.
+fn bytes_of_ours() -> Vec<u8> {
+    let n_rows = 300;
+    let kinds = [
+        (Kind::Id, Encoding::Plain, 1, 1 << 40),
+        (Kind::Text, Encoding::Dictionary, 3, 7),
+        (Kind::Text, Encoding::Plain, 2, 1 << 40),
+        (Kind::I64, Encoding::Split, 1, 1 << 40),
+        (Kind::I64, Encoding::Dictionary, 2, 5),
+        (Kind::F64, Encoding::Plain, 2, 1 << 40),
+        (Kind::Bool, Encoding::Plain, 1, 2),
+    ];
+    let spec_of = |(number, (kind, encoding, every, _))| {
+        spec(format!("column {number}"), kind, encoding, every > 1)
+    };
+    let specs: Vec<_> = kinds.into_iter().enumerate().map(spec_of).collect();
+    let column = |(kind, _, every, n_distinct)| column_of(kind, n_rows, every, n_distinct);
+    let columns: Vec<Column> = kinds.into_iter().map(column).collect();
+    write_own(&specs, n_rows, &columns, 100)
+}
+
+#[test]
+fn every_bent_byte_of_ours_is_an_answer_or_an_error() {
+    let bytes = bytes_of_ours();
+    assert!(read_everything(bytes.clone()));
+    let mut n_found = 0;
+    for place in 0..bytes.len() {
+        let mut bent = bytes.clone();
+        bent[place] ^= 1 << (place % 8);
+        n_found += usize::from(!read_everything(bent));
+    }
+    // Pages have checksums.
+    assert!(n_found * 2 > bytes.len(), "{n_found} of {} found", bytes.len());
+}
+
+/// As a footer or a column index says a bound that has no bytes.
+#[test]
+fn a_bound_without_bytes_is_none() {
+    assert_eq!(footer::short_number(&[]), None);
+    assert_eq!(footer::short_number(&[1]), Some(1));
 }
 
 #[test]
