@@ -33,12 +33,12 @@ impl Server {
         server
     }
 
-    fn start_sealing(&self) {
+    pub(super) fn start_sealing(&self) {
         let control = Control { store: self.store.clone(), cuts: 0.into() };
         self.store.start(Arc::new(control)).expect("a thread");
     }
 
-    async fn post(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+    pub(super) async fn post(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
         let mut request = Request::post(path);
         for (name, value) in headers {
             request = request.header(*name, *value);

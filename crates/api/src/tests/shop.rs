@@ -154,6 +154,6 @@ fn publish(server: &Server, tenant: &Tenant, chunk_number: u32, spans: &[Spec]) 
         chunk: Arc::new(table.freeze()),
         visible_rows: spans.len() as u32,
         received_unix_nanos: UnixNanosRange::of(0),
-        is_final: false,
+        is_final: true,
     });
 }

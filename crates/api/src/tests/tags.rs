@@ -241,3 +241,45 @@ async fn tenants_see_their_own_names_and_values() {
     assert_eq!(server.get(path).await.status, StatusCode::UNAUTHORIZED);
     assert_eq!(server.get("/api/search/tag/error/values").await.status, StatusCode::UNAUTHORIZED);
 }
+
+/// In a block tenants share files, slices and dictionaries.
+#[tokio::test]
+async fn a_block_of_two_tenants_tells_each_what_live_data_told_it() {
+    let server = shop_of_two_tenants();
+    server.start_sealing();
+    let live = told(&server).await;
+    assert_eq!(server.post("/api/admin/flush", &[]).await.status, StatusCode::OK);
+    let explained = server.get_with("/api/suyuan/explain", &[("x-scope-orgid", "a")]).await;
+    assert!(explained.text().contains("\"slice\":0"), "{}", explained.text());
+    assert_eq!(told(&server).await, live);
+    for (tenant, foreign) in [("a", "master card"), ("b", "http.status_code")] {
+        let of_tenant: Vec<_> = live.iter().filter(|(asked, ..)| *asked == tenant).collect();
+        assert!(of_tenant.iter().all(|(.., answer)| !answer.contains(foreign)), "{of_tenant:?}");
+    }
+}
+
+/// What each tenant is told: tenant, path, answer without metrics.
+async fn told(server: &Server) -> Vec<(&'static str, String, String)> {
+    let status = "q=%7Bstatus!%3Derror%7D";
+    let mut told = Vec::new();
+    for tenant in ["a", "b"] {
+        for path in [
+            "/api/search".to_owned(),
+            "/api/v2/search/tags".to_owned(),
+            format!("/api/v2/search/tags?{status}"),
+            "/api/v2/search/tag/.card/values".to_owned(),
+            "/api/v2/search/tag/.http.status_code/values".to_owned(),
+            format!("/api/v2/search/tag/name/values?{status}"),
+            "/api/v2/search/tag/name/values".to_owned(),
+            "/api/v2/search/tag/resource.service.name/values".to_owned(),
+            "/api/v2/search/tag/trace:id/values".to_owned(),
+            "/api/v2/search/tag/trace:rootName/values".to_owned(),
+        ] {
+            let answer = server.get_with(&path, &[("x-scope-orgid", tenant)]).await;
+            assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.text());
+            let (body, _) = answer.text().rsplit_once(",\"metrics\"").expect("metrics");
+            told.push((tenant, path, body.to_owned()));
+        }
+    }
+    told
+}
