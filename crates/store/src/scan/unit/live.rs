@@ -5,7 +5,7 @@
 //! The window's lock is held for moments: ingest waits for it.
 
 use std::cell::LazyCell;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock, PoisonError, RwLockReadGuard};
 
 use arrow_array::{Array, FixedSizeBinaryArray};
@@ -76,7 +76,11 @@ pub(super) fn add_units(
             LazyCell::new(|| range.map(|range| chunks_within(source, &window, split, range)));
         for outlook in outlooks {
             let is_outside = range.is_some_and(|range| !outlook.moments.overlaps(range));
-            if is_outside && !of_split.as_ref().is_some_and(|all| all.contains(&outlook.number)) {
+            let is_of_split = || {
+                let has_traces = of_split.as_ref();
+                has_traces.is_some_and(|chunks| chunks[outlook.number as usize])
+            };
+            if is_outside && !is_of_split() {
                 n_outside += 1;
                 continue;
             }
@@ -98,21 +102,30 @@ pub(super) fn add_units(
     n_outside
 }
 
-/// The chunks that may have rows of split traces with a moment in the range, wherever their other
-/// rows lie.
+/// For each chunk whether it may have rows of split traces with a moment in the range, wherever
+/// their other rows lie.
 fn chunks_within(
     source: &LiveSource,
     window: &Window,
     split: &SplitSet,
     range: TimeRange,
-) -> BTreeSet<u32> {
-    let mut chunks = BTreeSet::new();
+) -> Vec<bool> {
+    // How many traces begin in each chunk, less those that ended before it: there may be as many
+    // traces as there are rows, and the window is locked.
+    let mut changes = vec![0i64; window.n_chunks() as usize + 1];
     for (there, here) in split.live_traces(source.key()) {
         if is_split_within(split, here, range) {
-            chunks.extend(window.chunks_of(there));
+            let chunks = window.chunks_of(there);
+            changes[*chunks.start() as usize] += 1;
+            changes[*chunks.end() as usize + 1] -= 1;
         }
     }
-    chunks
+    let mut n_traces = 0;
+    let has_traces = changes.into_iter().map(|change| {
+        n_traces += change;
+        n_traces > 0
+    });
+    has_traces.collect()
 }
 
 fn read(source: &LiveSource) -> RwLockReadGuard<'_, Window> {
