@@ -200,8 +200,10 @@ pub struct Accounting {
     pub n_left_in_pieces: u64,
 }
 
-/// Traces that a thread puts together before it takes more.
-const TRACES_PER_TASK: usize = 256;
+/// Traces that a thread puts together before it takes more: neighbours lie in the same chunks, which
+/// each task reads anew, so as many as leave each thread two tasks.
+const TRACES_PER_TASK_MIN: usize = 64;
+const TRACES_PER_TASK_MAX: usize = 1_024;
 /// OTLP's `STATUS_CODE_ERROR`.
 const STATUS_ERROR: i32 = 2;
 
@@ -344,16 +346,18 @@ fn standing_traces(
     if traces.is_empty() {
         return Ok(Vec::new());
     }
-    // Neighbours lie in the same chunks, so that threads take many at a time.
-    let parts: Vec<&[TraceRef]> = traces.chunks(TRACES_PER_TASK).collect();
+    let n_tasks = 2 * question.budget.threads.max(1);
+    let n_per_task = traces.len().div_ceil(n_tasks).clamp(TRACES_PER_TASK_MIN, TRACES_PER_TASK_MAX);
+    let parts: Vec<&[TraceRef]> = traces.chunks(n_per_task).collect();
     let next = AtomicUsize::new(0);
     let n_threads = question.budget.threads.clamp(1, parts.len());
     let found = on_threads(n_threads, |help| {
+        // More than one task is known to be long enough.
+        help.call();
         let meter = ReadMeter::default();
         let (mut found, mut skipped) = (Vec::new(), Vec::new());
         let mut standing = Standing::new(question);
         while let Some(part) = parts.get(next.fetch_add(1, Relaxed)) {
-            help.call_if_late();
             found.extend(standing.found(part, &meter, &mut skipped)?);
         }
         Ok((found, skipped, meter))
@@ -407,13 +411,15 @@ impl FoundTrace {
             AnswerValue::String(text) => text.len(),
             AnswerValue::Bool(_) | AnswerValue::Int(_) | AnswerValue::Double(_) => 0,
         });
-        let names = self.spans.iter().filter_map(|span| span.name.as_ref()).map(|name| name.len());
+        let names = self.spans.iter().filter_map(|span| span.name.as_ref());
+        let names = names.chain(&self.root_service).chain(&self.root_name);
+        let names = names.chain(self.services.iter().map(|stats| &stats.service));
         let n_attributes: usize = self.spans.iter().map(|span| span.attributes.capacity()).sum();
         size_of::<Self>()
             + self.spans.capacity() * size_of::<FoundSpan>()
             + n_attributes * size_of::<(Arc<str>, AnswerValue)>()
             + self.services.capacity() * size_of::<ServiceStats>()
-            + texts.chain(names).sum::<usize>()
+            + texts.chain(names.map(|name| name.len())).sum::<usize>()
     }
 }
 

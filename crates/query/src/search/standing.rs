@@ -54,8 +54,8 @@ struct OfBatch<'g> {
     trace_of_row: Vec<u32>,
     /// For each row of the batch, if it is needed.
     structure: Option<Vec<SpanStructure>>,
-    /// Of each resource, if it was asked for.
-    services: OnceCell<Vec<&'g str>>,
+    /// Of each resource its number in [`Services`], if it was asked for.
+    services: OnceCell<Vec<u32>>,
 }
 
 /// What of a trace stands.
@@ -67,6 +67,18 @@ struct Whole<'g> {
     batches: Vec<&'g OfBatch<'g>>,
     /// Of each piece the rows that fulfil the filter.
     matched: Vec<Vec<u32>>,
+}
+
+/// Counts spans by service, one trace after another. Thousands of traces share a few services, so
+/// each name is kept once, and rows are counted without a look at it.
+#[derive(Default)]
+struct Services {
+    names: Vec<Arc<str>>,
+    numbers: HashMap<Arc<str>, u32>,
+    /// Spans and errors of the trace that is counted; of services that it has not, zeros.
+    counts: Vec<(u32, u32)>,
+    /// Those that it has.
+    seen: Vec<u32>,
 }
 
 /// Called with a trace, what is known of it, its pieces, and the rows of each that fulfil the filter.
@@ -110,9 +122,10 @@ impl<'a> Standing<'a> {
         let columns = self.columns.clone().union(question.shown.columns());
         let mut found = Vec::with_capacity(traces.len());
         let mut is_small = Ok(());
+        let mut services = Services::default();
         self.for_each(traces, &columns, meter, skipped, &mut |whole| {
             if whole.n_matched() > 0 && is_small.is_ok() {
-                let trace = whole.found(question);
+                let trace = whole.found(question, &mut services);
                 is_small = question.count_answer(std::slice::from_ref(&trace));
                 found.push(trace);
             }
@@ -163,8 +176,8 @@ impl<'a> Standing<'a> {
             group.traces.push(assembled);
             if group.traces.len() >= GROUP_TRACES || group.n_rows >= GROUP_ROWS {
                 self.look_at(&std::mem::take(&mut group).traces, visit);
-                result = question.check();
             }
+            result = question.check();
             if result.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         };
         let broken =
@@ -288,7 +301,7 @@ impl<'g> Whole<'g> {
         self.matched.iter().map(|rows| rows.len() as u64).sum()
     }
 
-    fn found(&self, question: &Question<'_>) -> FoundTrace {
+    fn found(&self, question: &Question<'_>, services: &mut Services) -> FoundTrace {
         let mut order: Vec<_> = Vec::new();
         for (number, (piece, rows)) in self.pieces.iter().zip(&self.matched).enumerate() {
             let chunk = &piece.batch.chunk;
@@ -313,43 +326,62 @@ impl<'g> Whole<'g> {
             end_unix_nanos: self.summary.end_unix_nanos,
             n_matched: self.n_matched(),
             spans: spans.collect(),
-            services: self.services(),
+            services: self.services(services),
         }
     }
 
-    fn services(&self) -> Vec<ServiceStats> {
-        // Few: a trace has a handful of services.
-        let mut services: Vec<(&str, u32, u32)> = Vec::new();
+    fn services(&self, services: &mut Services) -> Vec<ServiceStats> {
         for (piece, of_batch) in self.pieces.iter().zip(&self.batches) {
-            let chunk: &'g Chunk = &piece.batch.chunk;
-            let names = of_batch.services.get_or_init(|| service_names(chunk));
+            let chunk = &piece.batch.chunk;
+            let numbers = of_batch.services.get_or_init(|| services.of_resources(chunk));
             for row in &piece.rows {
                 let at = *row as usize;
-                let name = names[chunk.resource.value(at) as usize];
-                let known = services.iter().position(|service| service.0 == name);
-                let place = known.unwrap_or_else(|| {
-                    services.push((name, 0, 0));
-                    services.len() - 1
-                });
-                services[place].1 += 1;
-                services[place].2 += u32::from(chunk.status_code.value(at) == STATUS_ERROR);
+                let service = numbers[chunk.resource.value(at) as usize];
+                services.count(service, chunk.status_code.value(at) == STATUS_ERROR);
             }
         }
-        services.sort_unstable_by_key(|service| service.0);
-        let stats = |(service, n_spans, n_errors): (&str, u32, u32)| ServiceStats {
-            service: service.into(),
-            n_spans,
-            n_errors,
-        };
-        services.into_iter().map(stats).collect()
+        services.take()
     }
 }
 
-/// Of each resource that spans have.
-fn service_names(chunk: &Chunk) -> Vec<&str> {
-    let n_resources = chunk.resource.values().iter().max().map_or(0, |last| last + 1);
-    let name = |resource| chunk.resources.service_name(resource).unwrap_or_default();
-    (0..n_resources).map(name).collect()
+impl Services {
+    /// The number of the service of each resource that spans have.
+    fn of_resources(&mut self, chunk: &Chunk) -> Vec<u32> {
+        let n_resources = chunk.resource.values().iter().max().map_or(0, |last| last + 1);
+        let name = |resource| chunk.resources.service_name(resource).unwrap_or_default();
+        (0..n_resources).map(|resource| self.number(name(resource))).collect()
+    }
+
+    fn number(&mut self, name: &str) -> u32 {
+        if let Some(number) = self.numbers.get(name) {
+            return *number;
+        }
+        let (name, number): (Arc<str>, _) = (name.into(), self.names.len() as u32);
+        self.names.push(name.clone());
+        self.numbers.insert(name, number);
+        self.counts.push((0, 0));
+        number
+    }
+
+    fn count(&mut self, service: u32, is_error: bool) {
+        let counts = &mut self.counts[service as usize];
+        if *counts == (0, 0) {
+            self.seen.push(service);
+        }
+        counts.0 += 1;
+        counts.1 += u32::from(is_error);
+    }
+
+    /// What was counted, by name. The next trace begins.
+    fn take(&mut self) -> Vec<ServiceStats> {
+        let (names, counts) = (&self.names, &mut self.counts);
+        self.seen.sort_unstable_by(|one, other| names[*one as usize].cmp(&names[*other as usize]));
+        let stats = |service: u32| {
+            let (n_spans, n_errors) = std::mem::take(&mut counts[service as usize]);
+            ServiceStats { service: names[service as usize].clone(), n_spans, n_errors }
+        };
+        self.seen.drain(..).map(stats).collect()
+    }
 }
 
 /// Names a block of which something is missing, once.
