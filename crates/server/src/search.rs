@@ -124,7 +124,9 @@ async fn asked(args: &SearchArgs, path: &str) -> anyhow::Result<Answer> {
     let tenant = args.tenant.as_deref();
     match with_progress(fetch::get(&args.server, path, &parameters, tenant)).await {
         // The server says what is wrong with the query, and draws the place.
-        Err(FetchError::Refused { status: StatusCode::BAD_REQUEST, reason, .. }) => {
+        Err(FetchError::Refused { status: StatusCode::BAD_REQUEST, reason, .. })
+            if !reason.is_empty() =>
+        {
             bail!("{reason}")
         }
         answer => Ok(answer?),

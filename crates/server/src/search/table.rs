@@ -1,7 +1,8 @@
 //! Found traces as a table.
 //!
 //! In: traces, a width. Out: lines, one for each trace below a heading. Texts that do not fit are
-//! cut; nothing that strangers wrote reaches the terminal as it is.
+//! cut, and columns left out where few fit; nothing that strangers wrote reaches the terminal as it
+//! is.
 
 use super::answer::{Span, Trace};
 use crate::civil_time::{format_length, format_utc};
@@ -11,11 +12,17 @@ use crate::terminal::{fitted, harmless, width};
 const COLUMNS: usize = 7;
 /// Columns whose numbers are read from the right.
 const RIGHT: [bool; COLUMNS] = [false, false, true, false, false, true, false];
+const START: usize = 1;
+const DURATION: usize = 2;
 const SERVICE: usize = 3;
 const ROOT: usize = 4;
+const SPANS: usize = 5;
 const FIRST_SPAN: usize = 6;
+const TEXTS: [usize; 3] = [SERVICE, ROOT, FIRST_SPAN];
+/// What a narrow terminal does without, from the first on.
+const LEFT_OUT: [usize; 6] = [FIRST_SPAN, SERVICE, SPANS, ROOT, DURATION, START];
 const GAP: &str = "  ";
-/// What services, names and first spans have at least, however narrow the terminal is.
+/// Services, names and first spans that are shown have so much at least.
 const TEXT_COLUMNS_MIN: usize = 10;
 
 pub(super) fn draw(traces: &[Trace], columns: usize) -> String {
@@ -32,36 +39,46 @@ pub(super) fn draw(traces: &[Trace], columns: usize) -> String {
     ]];
     let time_at = day.map_or(0, |day| day.len() + 1);
     rows.extend(traces.iter().zip(&starts).map(|(trace, start)| cells(trace, &start[time_at..])));
-    let widths = widths(&rows, columns);
+    let (shown, widths) = widths(&rows, columns);
     let mut text = String::new();
     for row in &rows {
-        let line: Vec<String> = (0..COLUMNS)
-            .map(|n| padded(&fitted(&row[n], widths[n]), widths[n], RIGHT[n]))
-            .collect();
+        let cell = |n: &usize| padded(&fitted(&row[*n], widths[*n]), widths[*n], RIGHT[*n]);
+        let line: Vec<String> = shown.iter().map(cell).collect();
         text.push_str(&fitted(line.join(GAP).trim_end(), columns));
         text.push('\n');
     }
     text
 }
 
-/// As wide as what they hold; where that is too wide, texts share what numbers leave.
-fn widths(rows: &[[String; COLUMNS]], columns: usize) -> [usize; COLUMNS] {
+/// Which columns are shown, and their widths: as wide as what they hold; where that is too wide,
+/// texts share what numbers leave.
+fn widths(rows: &[[String; COLUMNS]], columns: usize) -> (Vec<usize>, [usize; COLUMNS]) {
     let mut widths = [0; COLUMNS];
     for row in rows {
         for (width_max, cell) in widths.iter_mut().zip(row) {
             *width_max = width(cell).max(*width_max);
         }
     }
-    let texts = [SERVICE, ROOT, FIRST_SPAN];
-    let text_columns: usize = texts.iter().map(|n| widths[*n]).sum();
-    let taken = widths.iter().sum::<usize>() - text_columns + GAP.len() * (COLUMNS - 1);
-    let mut left = columns.saturating_sub(taken);
-    for (place, n) in texts.into_iter().enumerate() {
-        let share = (left / (texts.len() - place)).max(TEXT_COLUMNS_MIN);
-        widths[n] = widths[n].min(share);
-        left = left.saturating_sub(widths[n]);
+    let least = |n: &usize| match TEXTS.contains(n) {
+        true => widths[*n].min(TEXT_COLUMNS_MIN),
+        false => widths[*n],
+    };
+    let gaps = |shown: &[usize]| GAP.len() * (shown.len() - 1);
+    let mut shown: Vec<usize> = (0..COLUMNS).collect();
+    for left_out in LEFT_OUT {
+        if shown.iter().map(least).sum::<usize>() + gaps(&shown) > columns {
+            shown.retain(|n| *n != left_out);
+        }
     }
-    widths
+    let (texts, numbers): (Vec<usize>, Vec<usize>) = shown.iter().partition(|n| TEXTS.contains(n));
+    let taken = numbers.iter().map(|n| widths[*n]).sum::<usize>() + gaps(&shown);
+    let mut left = columns.saturating_sub(taken);
+    for (place, n) in texts.iter().enumerate() {
+        let share = (left / (texts.len() - place)).max(TEXT_COLUMNS_MIN);
+        widths[*n] = widths[*n].min(share);
+        left = left.saturating_sub(widths[*n]);
+    }
+    (shown, widths)
 }
 
 /// The day on which all of them are.

@@ -79,11 +79,27 @@ fn where_columns_are_few_texts_share_them() {
     "#]],
     );
     check_table(
+        80,
+        expect![[r#"
+        trace                             2026-11-22 UTC  duration  root           spans
+        4bf92f3577b34da6a3ce929d0e0e4736  15:51:53.123      250 ms  GET /cart·[2…  1,200
+        1a                                15:51:52.000       <1 ms                     1
+    "#]],
+    );
+    check_table(
+        40,
+        expect![[r#"
+        trace
+        4bf92f3577b34da6a3ce929d0e0e4736
+        1a
+    "#]],
+    );
+    check_table(
         60,
         expect![[r#"
-            trace                             2026-11-22 UTC  duration …
-            4bf92f3577b34da6a3ce929d0e0e4736  15:51:53.123      250 ms …
-            1a                                15:51:52.000       <1 ms …
+            trace                             2026-11-22 UTC  duration
+            4bf92f3577b34da6a3ce929d0e0e4736  15:51:53.123      250 ms
+            1a                                15:51:52.000       <1 ms
         "#]],
     );
 }
