@@ -76,6 +76,13 @@ pub(crate) fn in_batch(ranges: &[Range<u32>], batch: &Batch) -> RowSet {
     {
         return RowSet::all(batch.n_rows);
     }
+    if batch.rows == BatchRows::Same
+        && let [all] = ranges
+        && all.start == 0
+        && all.end >= batch.n_rows
+    {
+        return RowSet::all(batch.n_rows);
+    }
     let mut set = RowSet::none(batch.n_rows);
     for_each_common(ranges, batch, |row, len| (row..row + len).for_each(|row| set.insert(row)));
     set

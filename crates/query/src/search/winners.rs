@@ -38,11 +38,12 @@ pub(super) fn found(
     let next = AtomicUsize::new(0);
     let n_threads = question.budget.threads.min(units.len());
     let parts = on_threads(n_threads, |help| {
+        // So many winners are known to take long enough.
+        help.call();
         let meter = ReadMeter::default();
         let (mut found, mut skipped) = (Vec::new(), Vec::new());
         while let Some(of_unit) = units.get(next.fetch_add(1, Relaxed)) {
             question.check()?;
-            help.call_if_late();
             match found_in_unit(question, of_unit, &meter) {
                 Ok(traces) => {
                     question.count_answer(&traces)?;
