@@ -8,11 +8,12 @@
 //! they are candidates if a row of theirs fulfils what it can say alone, and are looked at as wholes
 //! in the end; if a condition asks for more than the row can say, before they become candidates.
 
+use std::collections::HashMap;
 use std::ops::Range;
 use std::time::Instant;
 
 use suyuan_objects::ReadMeter;
-use suyuan_store::{FindError, OpenUnit, Skipped, TraceRef, Unit};
+use suyuan_store::{FindError, OpenUnit, Skipped, TraceKey, TraceRef, Unit};
 
 use super::question::{Help, Progress, Question};
 use super::ranges;
@@ -267,14 +268,16 @@ impl Finder<'_> {
         let skipped = &mut self.accounting.skipped;
         let verdicts =
             self.standing.judge(&unknown, &self.meter, skipped).map_err(UnitError::Query)?;
-        let budget = self.question.budget;
-        self.progress.set_verdicts(verdicts, budget).map_err(UnitError::Query)?;
+        let verdicts: HashMap<TraceKey, bool> = verdicts.into_iter().collect();
+        self.progress.set_verdicts(&verdicts, self.question.budget);
         for (trace, places) in groups {
             if !self.top.admits(Rank::of(trace)) {
                 self.top.set_cut();
                 return Ok(false);
             }
-            let is_found = trace.is_whole || self.progress.verdict(&trace.key()) == Some(true);
+            let verdict = || verdicts.get(&trace.key()).copied();
+            let is_found = trace.is_whole
+                || verdict().or_else(|| self.progress.verdict(&trace.key())) == Some(true);
             if is_found && !self.add_one(place, rows, *trace, places.clone()) {
                 return Ok(false);
             }

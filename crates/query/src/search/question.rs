@@ -15,6 +15,10 @@ use super::shown::Shown;
 use super::{Budget, FoundTrace, QueryError, SearchRequest};
 use crate::filter::Filter;
 
+/// Of a question's memory, what verdicts about traces may take: one in so many bytes. What is not
+/// remembered is found out again.
+const VERDICTS_SHARE: usize = 4;
+
 /// Never changes while it is answered.
 pub(crate) struct Question<'a> {
     pub(crate) snapshot: &'a Snapshot,
@@ -39,7 +43,7 @@ pub(super) struct Progress {
     /// One thread has failed: the others need not go on.
     is_ended: AtomicBool,
     /// Of traces that had to be put together to be judged, whether they have a row that fulfils the
-    /// filter: so each is put together once.
+    /// filter: so most are put together once. Nothing is forgotten.
     judged: Mutex<HashMap<TraceKey, bool>>,
 }
 
@@ -122,17 +126,13 @@ impl Progress {
         self.judged.lock().unwrap_or_else(PoisonError::into_inner).get(trace).copied()
     }
 
-    /// An error if more is remembered than there is memory.
-    pub(super) fn set_verdicts(
-        &self,
-        verdicts: Vec<(TraceKey, bool)>,
-        budget: &Budget,
-    ) -> Result<(), QueryError> {
+    /// Remembers them, as far as there is room.
+    pub(super) fn set_verdicts(&self, verdicts: &HashMap<TraceKey, bool>, budget: &Budget) {
         let mut judged = self.judged.lock().unwrap_or_else(PoisonError::into_inner);
-        let bytes = |n_places: usize| n_places * size_of::<(TraceKey, bool)>();
-        let before = bytes(judged.capacity());
-        judged.extend(verdicts);
-        self.count_memory(before, bytes(judged.capacity()), budget)
+        let bytes = |n_traces: usize| 2 * n_traces * size_of::<(TraceKey, bool)>();
+        if bytes(judged.len() + verdicts.len()) <= budget.memory_bytes / VERDICTS_SHARE {
+            judged.extend(verdicts);
+        }
     }
 }
 
