@@ -15,7 +15,6 @@ mod part;
 mod scan;
 mod values;
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use suyuan_block::meta::TimeRange;
@@ -269,13 +268,6 @@ impl TagNames {
         let (scopes, is_more) = sets.finish(request);
         self.accounting.add(other.accounting);
         Self { scopes, is_cut: is_cut || is_more, accounting: self.accounting }
-    }
-
-    /// The names of all scopes but the intrinsic one, each once, ascending: Tempo's first interface.
-    pub fn without_scopes(&self) -> Vec<Arc<str>> {
-        let attributes = self.scopes.iter().filter(|(scope, _)| *scope != TagScope::Intrinsic);
-        let names: BTreeSet<_> = attributes.flat_map(|(_, names)| names).cloned().collect();
-        names.into_iter().collect()
     }
 }
 
