@@ -51,8 +51,6 @@ struct Splitter<'a> {
     n_open: u32,
     /// Within how many of them later stages follow, which are not looked at; the least such number.
     in_stages: u32,
-    /// Conditions so far, repeated ones too.
-    n_read: usize,
     conditions: &'a mut Vec<FieldExpr>,
     /// Of each condition, by its canonical text.
     numbers: HashMap<String, u32>,
@@ -317,7 +315,13 @@ impl Turned {
         if n_turns > TURNS_MAX {
             return Err(LenientError::TooManyTurns);
         }
-        nodes.push(right.node);
+        // What is repeated says nothing more, and a text may repeat it thousands of times.
+        if !nodes.contains(&right.node) {
+            nodes.push(right.node);
+        }
+        if nodes.len() == 1 {
+            return Ok(Self { node: nodes.swap_remove(0), n_turns: n_left_turns });
+        }
         let node = if op == FieldOp::And { Node::And(nodes) } else { Node::Or(nodes) };
         Ok(Self { node, n_turns })
     }

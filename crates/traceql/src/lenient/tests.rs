@@ -220,8 +220,8 @@ fn conditions_and_groups_are_told_once() {
     check(
         "{ .a = 1 || .a = 1 }",
         expect![[r#"
-        (.a = 1) || (.a = 1)
-        - .a = 1"#]],
+            .a = 1
+            - .a = 1"#]],
     );
     check(
         "{ (.a = 1 || .b = 2) && (.b = 2 || .a = 1) }",
@@ -259,7 +259,7 @@ fn groups_and_conditions_are_bounded() {
     assert_eq!(parse(&ors(GROUPS_MAX)).map(|found| found.groups().len()), Ok(GROUPS_MAX));
     assert_eq!(parse(&ors(GROUPS_MAX + 1)), Err(LenientError::TooManyGroups));
     let product = ["(.a = 1 || .b = 1)"; 7].join(" && ");
-    assert_eq!(parse(&format!("{{ {product} }}")).map(|found| found.groups().len()), Ok(3));
+    assert_eq!(parse(&format!("{{ {product} }}")).map(|found| found.groups().len()), Ok(2));
     let product: Vec<String> = (0..7).map(|n| format!("(.a{n} = 1 || .b{n} = 1)")).collect();
     let product = format!("{{ {} }}", product.join(" && "));
     assert_eq!(parse(&product), Err(LenientError::TooManyGroups));
@@ -267,7 +267,7 @@ fn groups_and_conditions_are_bounded() {
     assert_eq!(parse(&ands(CONDITIONS_MAX)).map(|found| found.groups().len()), Ok(1));
     assert_eq!(parse(&ands(CONDITIONS_MAX + 1)), Err(LenientError::TooManyConditions));
     let again_and_again = format!("{{ {} }}", [".a = 1"; CONDITIONS_MAX + 1].join(" || "));
-    assert_eq!(parse(&again_and_again), Err(LenientError::TooManyConditions));
+    assert_eq!(parse(&again_and_again), parse("{ .a = 1 }"));
 }
 
 #[test]

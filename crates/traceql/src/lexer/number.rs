@@ -46,18 +46,20 @@ impl<'a> Lexer<'a> {
             return Ok(TokenKind::DurationNanos(nanos));
         }
         let n_bytes = number_length(rest);
-        if rest[n_bytes..].starts_with(|c: char| c == '_' || c.is_alphanumeric()) {
+        // A second point as well: a run of them is looked at once, not once for each.
+        if rest[n_bytes..].starts_with(is_part) {
             return Err(self.no_number(run));
         }
         let digits = &rest[..n_bytes];
-        let kind = if digits.contains(['.', 'e', 'E']) {
+        let (kind, limit) = if digits.contains(['.', 'e', 'E']) {
             let number: Option<f64> = digits.parse().ok();
-            number.filter(|number| number.is_finite()).map(TokenKind::Float)
+            (number.filter(|number| number.is_finite()).map(TokenKind::Float), "1.8e308")
         } else {
             let number: Option<u64> = digits.parse().ok();
-            number.filter(|number| *number <= MAGNITUDE_MAX).map(TokenKind::Int)
+            let number = number.filter(|number| *number <= MAGNITUDE_MAX);
+            (number.map(TokenKind::Int), "9223372036854775807")
         };
-        let kind = kind.ok_or_else(|| self.too_large(n_bytes, "9223372036854775807"))?;
+        let kind = kind.ok_or_else(|| self.too_large(n_bytes, limit))?;
         self.at += n_bytes;
         Ok(kind)
     }

@@ -36,6 +36,18 @@ fn what_is_nested_too_deeply_is_refused() {
     }
 }
 
+/// Each token is looked at once: were the rest of the text looked at for each, this would take
+/// minutes.
+#[test]
+fn what_looks_like_a_number_is_read_once() {
+    let dots = format!("{{ .a = {}", "1.".repeat(60_000));
+    let units = format!("{{ .a = {}", "1s2.".repeat(30_000));
+    for text in [dots, units] {
+        let Err(error) = parse(&text) else { panic!("no number has two points") };
+        assert!(error.to_string().contains("expected a number or a duration"), "{error}");
+    }
+}
+
 #[test]
 fn a_long_list_of_ids_is_no_deep_tree() {
     let one = |n: usize| format!("trace:id = \"{n:032x}\"");
