@@ -404,8 +404,8 @@ impl FoundTrace {
         Rank::new(self.start_unix_nanos, self.id)
     }
 
-    /// Memory that it takes, about.
-    fn bytes(&self) -> usize {
+    /// Memory that it takes, about: texts that others share are counted again.
+    pub fn bytes(&self) -> usize {
         let attributes = self.spans.iter().flat_map(|span| &span.attributes);
         let texts = attributes.map(|(_, value)| match value {
             AnswerValue::String(text) => text.len(),

@@ -1,12 +1,8 @@
 //! Found traces on their way into an answer: a piece at a time, each trace forgotten when it is
 //! written.
 
-use std::sync::Arc;
-
 use suyuan_model::ValueRef;
-use suyuan_query::search::{
-    Accounting, AnswerValue, FoundSpan, FoundTrace, SearchAnswer, ServiceStats,
-};
+use suyuan_query::search::{Accounting, AnswerValue, FoundSpan, FoundTrace, SearchAnswer};
 use suyuan_wire::answer::Encoding;
 use suyuan_wire::answer::search::{
     SearchEncoder, SearchMetrics, ServiceShown, SpanShown, TraceHead,
@@ -52,22 +48,8 @@ impl Encode for FoundTraces {
     }
 
     fn held_bytes(&self) -> usize {
-        self.traces.as_slice().iter().map(bytes_of).sum()
+        self.traces.as_slice().iter().map(FoundTrace::bytes).sum()
     }
-}
-
-/// The memory of a trace found. Texts that others share are counted again: rather too much.
-fn bytes_of(trace: &FoundTrace) -> usize {
-    let attribute = |(key, value): &(Arc<str>, AnswerValue)| {
-        let text = if let AnswerValue::String(text) = value { text.len() } else { 0 };
-        size_of::<(Arc<str>, AnswerValue)>() + key.len() + text
-    };
-    let span = |span: &FoundSpan| {
-        let name = span.name.as_ref().map_or(0, |name| name.len());
-        size_of::<FoundSpan>() + name + span.attributes.iter().map(attribute).sum::<usize>()
-    };
-    let spans = trace.spans.iter().map(span).sum::<usize>();
-    size_of::<FoundTrace>() + spans + trace.services.len() * size_of::<ServiceStats>()
 }
 
 fn write(encoder: &mut SearchEncoder, trace: &FoundTrace) {
