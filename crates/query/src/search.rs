@@ -122,6 +122,9 @@ pub struct UnitReport {
     pub elapsed: Duration,
 }
 
+/// Bytes of a reason; longer ones are cut.
+const REASON_BYTES_MAX: usize = 512;
+
 /// Why a unit was read, or was not.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum UnitFate {
@@ -381,6 +384,20 @@ fn first_of(whole: Vec<Candidate>, others: &[FoundTrace], limit: usize) -> Vec<C
         place + others.partition_point(|other| *other < rank) < limit
     };
     whole.into_iter().enumerate().filter(has_place).map(|(_, candidate)| candidate).collect()
+}
+
+impl UnitFate {
+    /// A reason may name a condition, which may be as long as a query; there are many units.
+    fn shortened(mut self) -> Self {
+        if let Self::Pruned(why) | Self::Failed(why) = &mut self
+            && why.len() > REASON_BYTES_MAX
+        {
+            why.truncate(why.floor_char_boundary(REASON_BYTES_MAX));
+            why.push('…');
+            why.shrink_to_fit();
+        }
+        self
+    }
 }
 
 impl SearchAnswer {

@@ -16,6 +16,10 @@ use super::scalar::{Comparison, Number, Scalar};
 /// Longer lists of values are not probed: each costs a look into a filter.
 const PROBES_MAX: usize = 256;
 
+/// Reasons that are told of a list of alternatives: it may be thousands long, and is looked at for
+/// every unit.
+const REASONS_MAX: usize = 8;
+
 /// Up to here floats tell integers apart.
 const WHOLE_FLOATS_MAX: f64 = (1u64 << 52) as f64;
 
@@ -29,12 +33,15 @@ pub(super) fn rules_out(expr: &Expr, keys: &dyn KeyPresence) -> Option<String> {
     match expr {
         Expr::And(operands) => operands.iter().find_map(|operand| rules_out(operand, keys)),
         Expr::Or(operands) => {
-            let mut reasons = Vec::with_capacity(operands.len());
+            let mut reasons = Vec::new();
             for operand in operands {
                 let reason = rules_out(operand, keys)?;
-                if !reasons.contains(&reason) {
+                if reasons.len() <= REASONS_MAX && !reasons.contains(&reason) {
                     reasons.push(reason);
                 }
+            }
+            if reasons.len() > REASONS_MAX {
+                reasons[REASONS_MAX] = "so with the others".to_owned();
             }
             Some(reasons.join(", and "))
         }

@@ -98,7 +98,7 @@ impl Finder<'_> {
             if question.request.explain == Explain::Yes && place < UNIT_REPORTS_MAX {
                 let report = UnitReport {
                     unit: unit.name(),
-                    fate,
+                    fate: fate.shortened(),
                     n_rows: unit.n_rows(),
                     rows_read: self.rows_read,
                     rows_found: self.rows_found,
@@ -167,7 +167,6 @@ impl Finder<'_> {
         }
         self.rows_found = rows.len() as u64;
         let groups = self.wanted(open, &rows)?;
-        self.accounting.traces_inspected += groups.len() as u64;
         self.add(place, &rows, groups, needs)?;
         Ok(UnitFate::Read)
     }
@@ -201,6 +200,9 @@ impl Finder<'_> {
     ) -> Result<(), UnitError> {
         let bytes_before = self.top.bytes();
         groups.sort_by_key(|(trace, _)| Rank::of(trace));
+        // Rows of live traces stand in the order in which they came.
+        let of_traces = groups.chunk_by(|(one, _), (next, _)| one.key() == next.key());
+        self.accounting.traces_inspected += of_traces.count() as u64;
         if needs == TraceNeeds::Nothing {
             for (trace, places) in groups {
                 if !self.add_one(place, rows, trace, places) {

@@ -149,3 +149,38 @@ fn tenants_that_are_asked_together_share_the_memory() {
     let error = of(&[tenant.clone(), tenant]).expect_err("too much");
     assert!(matches!(error, QueryError::TooMuchMemory { .. }), "{error}");
 }
+
+#[test]
+fn reasons_are_short_however_long_a_query_is() {
+    let mut store = TestStore::new();
+    store.publish(&[span(1, 1, 10, 20)]);
+    store.flush();
+    let reason = |query: &str| {
+        let answer = store.ask(&SearchRequest { explain: Explain::Yes, ..request(query) });
+        match &answer.explain[..] {
+            [UnitReport { fate: UnitFate::Pruned(why), .. }] => why.clone(),
+            other => panic!("{query}: {other:?}"),
+        }
+    };
+    let keys: Vec<String> = (0..1_000).map(|n| format!("span.key{n} = 1")).collect();
+    assert_eq!(
+        reason(&format!("{{ {} }}", keys[..2].join(" || "))),
+        "`span.key0` is nowhere a number, and `span.key1` is nowhere a number"
+    );
+    let many = reason(&format!("{{ {} }}", keys.join(" || ")));
+    assert!(many.ends_with("`span.key7` is nowhere a number, and so with the others"), "{many}");
+    let long = reason(&format!("{{ resource.service.name = `{}` }}", "ä".repeat(10_000)));
+    assert!(long.len() <= REASON_BYTES_MAX + '…'.len_utf8() && long.ends_with("ä…"), "{long}");
+}
+
+#[test]
+fn a_trace_counts_once_wherever_its_rows_stand_in_a_chunk() {
+    let mut store = TestStore::new();
+    store.publish(&[
+        span(1, 1, 10, 20),
+        span(2, 1, 10, 20),
+        span(1, 2, 11, 20),
+        span(2, 2, 11, 20),
+    ]);
+    assert_eq!(store.ask(&request("{ }")).accounting.traces_inspected, 2);
+}
