@@ -99,7 +99,7 @@ pub enum Keep {
     Nothing,
 }
 
-/// What a text of a column must contain to be of use.
+/// The bytes that a text or a list of a column must contain to be of use.
 pub(crate) struct Required<'a> {
     pub(crate) column: usize,
     pub(crate) literal: Finder<'a>,
@@ -212,17 +212,17 @@ impl FileReader {
         keep: Keep,
         meter: &ReadMeter,
     ) -> Result<Vec<Column>, ReadError> {
-        self.read_rows_with(row_group, rows, columns, None, keep, meter)
+        self.read_rows_with(row_group, rows, columns, &[], keep, meter)
     }
 
-    /// As [`read_rows`](Self::read_rows); of one column, texts that do not contain the literal may be
-    /// left out.
+    /// As [`read_rows`](Self::read_rows); of optional columns, values that do not contain what is
+    /// required of them may be left out.
     pub(crate) fn read_rows_with(
         &self,
         row_group: usize,
         rows: &[Range<u32>],
         columns: &[usize],
-        required: Option<&Required<'_>>,
+        required: &[Required<'_>],
         keep: Keep,
         meter: &ReadMeter,
     ) -> Result<Vec<Column>, ReadError> {
@@ -233,7 +233,8 @@ impl FileReader {
             covers
                 .into_iter()
                 .map(|mut cover| {
-                    let required = required.filter(|required| required.column == cover.column);
+                    let is_of_cover = |required: &&Required<'_>| required.column == cover.column;
+                    let required = required.iter().find(is_of_cover);
                     self.load_dictionary(&mut cover, &fetched, keep, scratch)
                         .and_then(|()| self.decode(&cover, &fetched, rows, required, scratch))
                         .map_err(|damage| self.in_column(row_group, cover.column, damage))

@@ -14,7 +14,6 @@ use std::sync::Arc;
 
 use arrow_array::{Int32Array, Int64Array, UInt32Array, UInt64Array};
 use arrow_buffer::{NullBuffer, ScalarBuffer};
-use memchr::memmem::Finder;
 use suyuan_model::{Batch, BatchRows, Chunk, Columns, Field, Sparse};
 use suyuan_objects::ReadMeter;
 
@@ -22,7 +21,7 @@ use self::attributes::AttributeReads;
 use self::raw::RawColumns;
 use super::shared::Shared;
 use super::{BlockReader, ReadError};
-use crate::file::read::{Keep, Required};
+use crate::file::read::Keep;
 use crate::layout::Scope;
 use crate::tree;
 use crate::unstage::UnstageError;
@@ -100,15 +99,12 @@ impl BlockReader {
         let mut wanted: Vec<usize> =
             names.iter().map(|name| spans.column(name)).collect::<Result<_, _>>()?;
         wanted.extend(attributes.columns());
-        let required = asked.columns.required_text().and_then(|required| {
-            let column = attributes.only_texts(&required.key)?;
-            Some(Required { column, literal: Finder::new(&*required.literal) })
-        });
+        let required = attributes.required(asked.columns.required_text());
         let mut read = spans.file.read_rows_with(
             asked.slice as usize,
             asked.rows,
             &wanted,
-            required.as_ref(),
+            &required,
             self.keep(asked)?,
             asked.meter,
         )?;

@@ -8,11 +8,12 @@ use std::sync::{Arc, LazyLock};
 
 use arrow_array::{Array, BinaryArray, BooleanArray, Float64Array, Int64Array};
 use arrow_buffer::ScalarBuffer;
-use suyuan_model::{AttributeColumn, AttributeTable, ValueType, Values};
+use memchr::memmem::Finder;
+use suyuan_model::{AttributeColumn, AttributeTable, RequiredText, ValueType, Values};
 
 use super::empty;
 use crate::column::{Column, Values as Stored};
-use crate::file::read::FileReader;
+use crate::file::read::{FileReader, Required};
 use crate::key_values;
 use crate::layout::{Scope, attribute_column_name, overflow_bucket, overflow_column_name};
 use crate::reader::{BlockReader, KeyPlace, OpenFile, ReadError};
@@ -88,9 +89,31 @@ impl AttributeReads {
         own.chain(self.lists.iter().map(|list| list.column))
     }
 
-    /// The column of the texts under a key, if nothing else is read for the key: a value of another
-    /// type must not take the place of a text that is left out.
-    pub(super) fn only_texts(&self, key: &str) -> Option<usize> {
+    /// What values must contain: texts what is asked of them, a list the key that is picked out of
+    /// it, or what is asked of that. Nothing is required of a key that several columns hold: a value
+    /// of another type must not take the place of a text that is left out.
+    pub(super) fn required<'a>(&'a self, text: Option<&'a RequiredText>) -> Vec<Required<'a>> {
+        let mut required = Vec::new();
+        for list in &self.lists {
+            let [pick] = &list.picks[..] else { continue };
+            let text = text.filter(|text| text.key == pick.key && !self.has_own(&pick.key));
+            let literal = text.map_or(&*pick.key, |text| &*text.literal);
+            required.push(Required { column: list.column, literal: Finder::new(literal) });
+        }
+        if let Some(text) = text
+            && let Some(column) = self.only_texts(&text.key)
+        {
+            required.push(Required { column, literal: Finder::new(&*text.literal) });
+        }
+        required
+    }
+
+    fn has_own(&self, key: &str) -> bool {
+        self.own.iter().any(|own| &*own.key == key)
+    }
+
+    /// The column of the texts under a key, if nothing else is read for the key.
+    fn only_texts(&self, key: &str) -> Option<usize> {
         let is_listed = |list: &List| list.picks.iter().any(|pick| &*pick.key == key);
         let mut own = self.own.iter().filter(|own| &*own.key == key);
         let (first, second) = (own.next()?, own.next());
@@ -201,7 +224,7 @@ impl List {
 /// The places of values that contain some bytes, each once.
 fn lists_with<'a>(lists: &'a BinaryArray, bytes: &'a [u8]) -> impl Iterator<Item = usize> + 'a {
     let offsets = lists.value_offsets();
-    let finder = memchr::memmem::Finder::new(bytes);
+    let finder = Finder::new(bytes);
     let mut place = 0;
     std::iter::from_fn(move || {
         let start = *offsets.get(place)? as usize;

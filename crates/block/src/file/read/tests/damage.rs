@@ -51,7 +51,14 @@ fn read_everything(bytes: Vec<u8>) -> bool {
             });
             let required = Required { column, literal: Finder::new("value 20") };
             is_whole &= reader
-                .read_rows_with(row_group, &some, &[column], Some(&required), Keep::All, &meter)
+                .read_rows_with(
+                    row_group,
+                    &some,
+                    &[column],
+                    std::slice::from_ref(&required),
+                    Keep::All,
+                    &meter,
+                )
                 .is_ok();
             if reader.columns()[column].kind == Kind::Id {
                 is_whole &= reader.find_id(row_group, column, 0..n_rows, &[99; 16]).is_ok();
