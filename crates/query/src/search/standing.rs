@@ -4,13 +4,13 @@
 //! shows of them. A row that repeats another one or was replaced by it counts for nothing, so
 //! nothing is certain of these traces before they were put together.
 
-use std::cell::OnceCell;
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use suyuan_block::traces::TraceSummary;
-use suyuan_model::{Batch, Chunk, Columns, Field};
+use suyuan_model::{Batch, Columns, Field};
 use suyuan_objects::ReadMeter;
 use suyuan_store::{
     Assembled, AssembledPiece, Skipped, SpanStructure, TraceKey, TraceRef, UnitName,
@@ -54,8 +54,8 @@ struct OfBatch<'g> {
     trace_of_row: Vec<u32>,
     /// For each row of the batch, if it is needed.
     structure: Option<Vec<SpanStructure>>,
-    /// Of each resource its number in [`Services`], if it was asked for.
-    services: OnceCell<Vec<u32>>,
+    /// Of each resource its number in [`Services`], once it was asked for.
+    services: RefCell<Vec<Option<u32>>>,
 }
 
 /// What of a trace stands.
@@ -257,7 +257,7 @@ impl<'g> OfBatch<'g> {
             trace_of_row: if is_needed { vec![0; n_rows] } else { Vec::new() },
             structure: (needs == TraceNeeds::Structure)
                 .then(|| vec![SpanStructure::default(); n_rows]),
-            services: OnceCell::new(),
+            services: RefCell::default(),
         }
     }
 
@@ -333,10 +333,16 @@ impl<'g> Whole<'g> {
     fn services(&self, services: &mut Services) -> Vec<ServiceStats> {
         for (piece, of_batch) in self.pieces.iter().zip(&self.batches) {
             let chunk = &piece.batch.chunk;
-            let numbers = of_batch.services.get_or_init(|| services.of_resources(chunk));
+            let mut numbers = of_batch.services.borrow_mut();
             for row in &piece.rows {
                 let at = *row as usize;
-                let service = numbers[chunk.resource.value(at) as usize];
+                let resource = chunk.resource.value(at);
+                if numbers.len() <= resource as usize {
+                    numbers.resize(resource as usize + 1, None);
+                }
+                let name = || chunk.resources.service_name(resource).unwrap_or_default();
+                let service =
+                    *numbers[resource as usize].get_or_insert_with(|| services.number(name()));
                 services.count(service, chunk.status_code.value(at) == STATUS_ERROR);
             }
         }
@@ -345,13 +351,6 @@ impl<'g> Whole<'g> {
 }
 
 impl Services {
-    /// The number of the service of each resource that spans have.
-    fn of_resources(&mut self, chunk: &Chunk) -> Vec<u32> {
-        let n_resources = chunk.resource.values().iter().max().map_or(0, |last| last + 1);
-        let name = |resource| chunk.resources.service_name(resource).unwrap_or_default();
-        (0..n_resources).map(|resource| self.number(name(resource))).collect()
-    }
-
     fn number(&mut self, name: &str) -> u32 {
         if let Some(number) = self.numbers.get(name) {
             return *number;

@@ -24,9 +24,10 @@ impl JsonWriter {
         self.out
     }
 
-    /// Takes what was written so far; what follows goes on behind it.
+    /// Takes what was written so far; what follows goes on behind it, and is likely to be as long.
     pub(super) fn take(&mut self) -> Vec<u8> {
-        std::mem::take(&mut self.out)
+        let next = Vec::with_capacity(self.out.len());
+        std::mem::replace(&mut self.out, next)
     }
 
     pub(super) fn n_bytes(&self) -> usize {

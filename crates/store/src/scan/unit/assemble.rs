@@ -8,7 +8,6 @@
 mod content;
 mod places;
 
-use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
@@ -163,8 +162,6 @@ struct UnitBatch {
     batch: Arc<Batch>,
     /// For each range of rows of the unit its first row in the batch; empty: all rows are there.
     first_rows: Vec<(Range<u32>, u32)>,
-    /// Of each resource; made when it is first asked for.
-    services: OnceCell<Vec<Option<Arc<str>>>>,
 }
 
 impl<'a> Assembler<'a> {
@@ -397,17 +394,12 @@ impl UnitBatch {
                 next += range.end - range.start;
             }
         }
-        Self { batch: Arc::new(batch), first_rows, services: OnceCell::new() }
+        Self { batch: Arc::new(batch), first_rows }
     }
 
     /// What a resource names as its service.
     fn service(&self, resource: u32) -> Option<Arc<str>> {
-        let services = self.services.get_or_init(|| {
-            let resources = &self.batch.chunk.resources;
-            let n_resources = resources.schema_url.len() as u32;
-            (0..n_resources).map(|row| resources.service_name(row).map(Arc::from)).collect()
-        });
-        services.get(resource as usize).cloned().flatten()
+        self.batch.chunk.resources.service_name(resource).map(Arc::from)
     }
 
     /// The batch's rows of rows of the unit.
