@@ -3,7 +3,7 @@
 use std::path::Path;
 
 pub(crate) mod driver;
-mod fixtures;
+pub(crate) mod fixtures;
 mod long_values;
 mod random;
 

@@ -21,6 +21,8 @@ const VERSION: u32 = 1;
 /// Enough for attribute columns (10,000) and for a roll-up, which may be 2 % of a block.
 const MANY_ROWS: u64 = 20_000;
 const ERASED_TRACE: u32 = 3;
+/// Keys of spans: `key.0` and so on.
+pub(crate) const N_KEYS: u64 = 150;
 
 /// What becomes one block: spans by tenant.
 fn blocks() -> [Vec<(Tenant, Vec<TestSpan>)>; 2] {
@@ -31,7 +33,7 @@ fn blocks() -> [Vec<(Tenant, Vec<TestSpan>)>; 2] {
         ]
     };
     // The second one has more keys than columns, and sends spans of the first again.
-    [of(60, 25, 0, 10), of(MANY_ROWS, 40, 2, 150)]
+    [of(60, 25, 0, 10), of(MANY_ROWS, 40, 2, N_KEYS)]
 }
 
 fn spans(n_spans: u64, first_trace: u32, n_keys: u64) -> Vec<TestSpan> {
@@ -86,24 +88,30 @@ fn copy(source: &Path, target: &Path) {
     }
 }
 
-#[test]
-fn every_version_is_read_and_compacted() {
+/// Opens what each version wrote.
+pub(crate) fn each_version(mut check: impl FnMut(&Path, Driver)) {
     let mut n_versions = 0;
     for version in fs::read_dir(fixtures()).expect("fixtures") {
         let version = version.expect("a folder").path();
         let folder = tempfile::tempdir().expect("a folder");
         // Opening a store writes: it takes the log over.
         copy(&version.join("objects"), folder.path());
-        let driver = driver(folder.path());
+        check(&version, driver(folder.path()));
+        n_versions += 1;
+    }
+    assert_eq!(n_versions, VERSION, "one folder for each version");
+}
+
+#[test]
+fn every_version_is_read_and_compacted() {
+    each_version(|version, driver| {
         assert_eq!(driver.n_blocks(), 2, "{}", version.display());
         expected().check(&driver.store);
         let in_blocks: usize = blocks().iter().flatten().map(|(_, spans)| spans.len()).sum();
         assert_eq!(driver.block_rows(), in_blocks as u64, "{}", version.display());
         driver.store.compact().expect("compacts");
         expected().check(&driver.store);
-        n_versions += 1;
-    }
-    assert_eq!(n_versions, VERSION, "one folder for each version");
+    });
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::slice::in_both;
 use super::{OpenUnit, SpanStructure, TraceKey, TraceRef, Unit, UnitPresence};
 use crate::split::SplitSet;
 use crate::tests::driver::{Driver, Random, TestSpan, keep_nothing_but_order, tenant, trace_id};
+use crate::tests::fixtures;
 use crate::{Between, Probe, Snapshot};
 
 const KEYS: [&str; 6] = ["a", "b", "c", "rare", "n", "why"];
@@ -40,6 +41,9 @@ fn all_columns() -> Columns {
         columns.add_span_key(&Arc::from(key));
         columns.add_event_key(&Arc::from(key));
         columns.add_link_key(&Arc::from(key));
+    }
+    for number in 0..fixtures::N_KEYS {
+        columns.add_span_key(&format!("key.{number}").into());
     }
     columns
 }
@@ -410,6 +414,17 @@ fn a_block_with_attribute_columns_gives_what_scans_say() {
     for name in [&anna, &berta] {
         check(&driver, name, &mut random);
     }
+}
+
+/// Blocks of old may lack filters that are written today.
+#[test]
+fn blocks_of_every_version_give_what_scans_say() {
+    fixtures::each_version(|_, driver| {
+        let mut random = Random(7);
+        for name in ["anna", "berta"] {
+            check(&driver, &tenant(name), &mut random);
+        }
+    });
 }
 
 #[test]
