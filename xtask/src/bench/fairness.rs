@@ -11,7 +11,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 
 use super::Bench;
-use super::made_up::CONTENT_TYPE;
 use super::report::{Figure, Report};
 use super::server::{NO_COMPACTION, Server};
 
@@ -29,6 +28,7 @@ const QUESTIONS: [&str; N_ASKERS] = [
 /// With questions, acknowledgements may take so many times as long at the 99th percentile.
 const TIMES_MAX: f64 = 2.0;
 const SENDERS: usize = 4;
+const CONTENT_TYPE: (&str, &str) = ("Content-Type", "application/x-protobuf");
 
 pub(super) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
     let corpus = bench.corpora.shop()?;
