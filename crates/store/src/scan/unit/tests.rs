@@ -1,5 +1,7 @@
 //! Units against scans of everything: what is read piece by piece is what the store holds.
 
+mod versions;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::{ControlFlow, Range};
 use std::sync::Arc;
@@ -414,17 +416,6 @@ fn a_block_with_attribute_columns_gives_what_scans_say() {
     for name in [&anna, &berta] {
         check(&driver, name, &mut random);
     }
-}
-
-/// Blocks of old may lack filters that are written today.
-#[test]
-fn blocks_of_every_version_give_what_scans_say() {
-    fixtures::each_version(|_, driver| {
-        let mut random = Random(7);
-        for name in ["anna", "berta"] {
-            check(&driver, &tenant(name), &mut random);
-        }
-    });
 }
 
 #[test]
