@@ -64,6 +64,11 @@ impl Corpora {
 
     /// Twenty times one million spans, each five minutes that follow the last, up to now.
     pub(super) fn twenty(&self) -> anyhow::Result<Vec<Corpus>> {
+        self.first_of_twenty(N_TWENTY)
+    }
+
+    /// Some of them.
+    pub(super) fn first_of_twenty(&self, n_corpora: u64) -> anyhow::Result<Vec<Corpus>> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs();
         let corpus = |seed: u64| {
             let end = (now - (N_TWENTY - seed) * TWENTY_STEP_SECONDS).to_string();
@@ -73,7 +78,7 @@ impl Corpora {
             let arguments = [size.as_slice(), &["--seed", &seed, "--end", &end]].concat();
             self.corpus(&format!("twenty/{seed}"), &arguments)
         };
-        (1..=N_TWENTY).map(corpus).collect()
+        (1..=n_corpora).map(corpus).collect()
     }
 
     fn n_spans(&self) -> &'static str {

@@ -37,10 +37,12 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
     // Something to ask about: a block and live data.
     bench.loader.send(&server, std::slice::from_ref(&corpus.folder))?;
     server.flush()?;
-    let requests = requests(&corpus.folder)?;
-    let seconds = if bench.is_quick { 5.0 } else { 30.0 };
+    // Spans that were not sent before: copies are another measurement's concern.
+    let paced_corpora = bench.corpora.first_of_twenty(2)?;
+    let first = requests(&paced_corpora[0].folder)?;
+    let second = requests(&paced_corpora[1].folder)?;
 
-    let alone = paced(&server, &requests, seconds)?;
+    let alone = paced(&server, &first)?;
     let is_over = AtomicBool::new(false);
     let n_answers = AtomicU64::new(0);
     let beside = std::thread::scope(|scope| {
@@ -48,7 +50,7 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
             .iter()
             .map(|question| scope.spawn(|| ask(&server, question, &is_over, &n_answers)))
             .collect();
-        let beside = paced(&server, &requests, seconds);
+        let beside = paced(&server, &second);
         is_over.store(true, Relaxed);
         for asker in askers {
             asker.join().map_err(|_| anyhow::anyhow!("an asker panicked"))??;
@@ -77,17 +79,14 @@ fn pause(time: Duration) {
     std::thread::sleep(time);
 }
 
-/// Sends requests at the rate for some seconds.
-fn paced(server: &Server, requests: &[Vec<u8>], seconds: f64) -> anyhow::Result<Latencies> {
+/// Sends requests at the rate.
+fn paced(server: &Server, requests: &[Vec<u8>]) -> anyhow::Result<Latencies> {
     let period = Duration::from_secs_f64(SPANS_PER_REQUEST / SPANS_PER_SECOND);
-    let n_requests = (seconds / period.as_secs_f64()) as u32;
     let began = Instant::now();
     let next = AtomicU64::new(0);
     let mut times: Vec<f64> = std::thread::scope(|scope| {
         let senders: Vec<_> = (0..SENDERS)
-            .map(|_| {
-                scope.spawn(|| send_in_turn(server, requests, &next, n_requests, began, period))
-            })
+            .map(|_| scope.spawn(|| send_in_turn(server, requests, &next, began, period)))
             .collect();
         let mut times = Vec::new();
         for sender in senders {
@@ -104,7 +103,6 @@ fn send_in_turn(
     server: &Server,
     requests: &[Vec<u8>],
     next: &AtomicU64,
-    n_requests: u32,
     began: Instant,
     period: Duration,
 ) -> anyhow::Result<Vec<f64>> {
@@ -112,12 +110,9 @@ fn send_in_turn(
     let mut times = Vec::new();
     loop {
         let number = next.fetch_add(1, Relaxed) as u32;
-        if number >= n_requests {
-            return Ok(times);
-        }
+        let Some(request) = requests.get(number as usize) else { return Ok(times) };
         let due = began + period * number;
         pause(due.saturating_duration_since(Instant::now()));
-        let request = &requests[number as usize % requests.len()];
         otlp.post("/v1/traces", &[CONTENT_TYPE], request)?.accepted()?;
         times.push(due.elapsed().as_secs_f64() * 1e3);
     }
