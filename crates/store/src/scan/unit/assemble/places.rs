@@ -17,6 +17,9 @@ use crate::scan::unit::{Place, TraceRef, UnitName};
 use crate::snapshot::Snapshot;
 use crate::split::{Piece, SplitSet, TraceLine};
 
+/// Traces of live data that are looked up under one lock, for which ingest waits.
+const LOOKUP_TRACES: usize = 64;
+
 /// A unit by its numbers in the snapshot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum UnitKey {
@@ -90,13 +93,15 @@ impl<'a> Places<'a> {
             }
         }
         for (source, traces) in of_source {
-            let rows = {
-                let live = &self.snapshot.live[source as usize];
-                let window = live.window.read().unwrap_or_else(PoisonError::into_inner);
-                window.rows_of_each(&traces, live.n_rows)
-            };
-            let keys = traces.into_iter().map(|trace| (source, trace));
-            self.live_rows.extend(keys.zip(rows));
+            for traces in traces.chunks(LOOKUP_TRACES) {
+                let rows = {
+                    let live = &self.snapshot.live[source as usize];
+                    let window = live.window.read().unwrap_or_else(PoisonError::into_inner);
+                    window.rows_of_each(traces, live.n_rows)
+                };
+                let keys = traces.iter().map(|trace| (source, *trace));
+                self.live_rows.extend(keys.zip(rows));
+            }
         }
     }
 
