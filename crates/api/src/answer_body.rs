@@ -1,12 +1,13 @@
 //! An answer on its way out.
 //!
 //! In: the pieces of an answer. Out: frames of a response body. Each piece is encoded and compressed
-//! on a thread for blocking work, at most two ahead of what the connection has taken: a slow
+//! on a thread that ingest goes before, at most two ahead of what the connection has taken: a slow
 //! reader holds memory for that and no thread. One that reads nothing for too long is given up,
 //! and its connection breaks off: it must not take what it has for the whole.
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -16,9 +17,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header::{ACCEPT, CONTENT_ENCODING, CONTENT_TYPE};
 use http_body::{Body, Frame};
+use suyuan_query::Workers;
 use suyuan_wire::answer::{Encoding, Pieces};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use crate::compression::{Compression, Compressor};
@@ -151,7 +153,8 @@ pub(crate) fn with_body(
             let permit = streams.try_acquire_owned().map_err(|_| ApiError::TooManyStreams)?;
             let permits = [permit, state.questions.hold(held_bytes)?];
             let stall_timeout = state.options.request_timeout;
-            let streamed = StreamedBody::spawn(first, rest, stall_timeout, permits);
+            let encoders = state.questions.encoders();
+            let streamed = StreamedBody::spawn(first, rest, stall_timeout, permits, encoders);
             (body::Body::new(streamed), compression)
         }
     };
@@ -181,11 +184,12 @@ impl StreamedBody {
         rest: Box<Rest>,
         stall_timeout: Duration,
         permits: [OwnedSemaphorePermit; 2],
+        encoders: Arc<Workers>,
     ) -> Self {
         let (sender, parts) = mpsc::channel(1);
         let encoding = tokio::spawn(async move {
             let _permits = permits;
-            encode(first, rest, stall_timeout, sender).await
+            encode(first, rest, stall_timeout, sender, &encoders).await
         });
         Self { parts, encoding, is_whole: false }
     }
@@ -196,6 +200,7 @@ async fn encode(
     rest: Box<Rest>,
     stall_timeout: Duration,
     sender: mpsc::Sender<Part>,
+    encoders: &Workers,
 ) -> io::Result<()> {
     let mut part = Part::More(first);
     let mut rest = Some(rest);
@@ -206,7 +211,11 @@ async fn encode(
         };
         // Nobody listens, or everything is said.
         let (Ok(()), Some(work)) = (sent, rest) else { return Ok(()) };
-        let (bytes, left) = spawn_blocking(|| work.step()).await.map_err(io::Error::other)??;
+        let (ended, end) = oneshot::channel();
+        // Whoever gave the answer up hears nothing of it.
+        let step = move || drop(ended.send(work.step()));
+        encoders.submit(step).map_err(io::Error::other)?;
+        let (bytes, left) = end.await.map_err(io::Error::other)??;
         part = if left.is_some() { Part::More(bytes) } else { Part::Last(bytes) };
         rest = left;
     }

@@ -55,6 +55,10 @@ impl QueryOptions {
     }
 }
 
+/// Answers that wait for a thread to encode their next piece; as many as are sent at the same time
+/// (`streams_max`) is enough.
+const ENCODINGS_MAX: usize = 1_024;
+
 const HELD_UNIT_BYTES: usize = 1 << 10;
 
 fn units_of(bytes: usize) -> usize {
@@ -64,6 +68,8 @@ fn units_of(bytes: usize) -> usize {
 /// The threads that answer, and the way to them.
 pub(crate) struct Questions {
     workers: Workers,
+    /// Encode large answers while they are sent.
+    encoders: Arc<Workers>,
     /// Memory of large answers on their way, in [`HELD_UNIT_BYTES`].
     held: Arc<Semaphore>,
     options: QueryOptions,
@@ -81,8 +87,14 @@ impl Questions {
     pub(crate) fn start(options: QueryOptions, metrics: Metrics) -> io::Result<Self> {
         let workers =
             Workers::start(WorkersOptions::new(options.concurrency.max(1), options.queue_max))?;
+        let encoders = Workers::start(WorkersOptions::new(options.threads, ENCODINGS_MAX))?;
         let held = Arc::new(Semaphore::new(units_of(options.share_bytes())));
-        Ok(Self { workers, held, options, metrics })
+        Ok(Self { workers, encoders: Arc::new(encoders), held, options, metrics })
+    }
+
+    /// The threads that encode what is sent; ingest goes before them too.
+    pub(crate) fn encoders(&self) -> Arc<Workers> {
+        self.encoders.clone()
     }
 
     /// Makes room for an answer that is sent while others are worked on; all of those together may

@@ -18,12 +18,12 @@ const SPANS_PER_SECOND: f64 = 50_000.0;
 /// Of the corpus.
 const SPANS_PER_REQUEST: f64 = 1_500.0;
 const N_ASKERS: usize = 4;
-/// Each reads much and finds little or much.
+/// Each looks at every span and finds little: sending large answers is another matter.
 const QUESTIONS: [&str; N_ASKERS] = [
     "%7B%20span.db.statement%20%3D~%20%22.*FROM%20orders%20WHERE%20id%20%3D%20.*7%5B0-9%5D*%20.*%22%20%7D",
     "%7B%20span.http.response.status_code%20%3E%3D%20400%20%7C%7C%20duration%20%3E%201s%20%7D",
     "%7B%20name%20%3D~%20%22.*nothing.*%22%20%7C%7C%20span.url.path%20%3D~%20%22.*x%5B0-9%5D%2Bx.*%22%20%7D",
-    "%7B%20duration%20%3E%201ms%20%7D",
+    "%7B%20span.http.response.status_code%20%2B%201%20%3D%20501%20%7D",
 ];
 /// With questions, acknowledgements may take so many times as long at the 99th percentile.
 const TIMES_MAX: f64 = 2.0;
@@ -126,7 +126,7 @@ fn ask(
 ) -> anyhow::Result<()> {
     let mut connection = server.questions()?;
     while !is_over.load(Relaxed) {
-        let answer = connection.get(&format!("/api/search?q={question}&limit=10000"), &[])?;
+        let answer = connection.get(&format!("/api/search?q={question}&limit=1000"), &[])?;
         ensure!(answer.status == 200, "{question}: answered {}", answer.status);
         n_answers.fetch_add(1, Relaxed);
     }
