@@ -30,12 +30,19 @@ pub(super) fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> 
     report.add(Figure::count("requests refused", n_refused).must(0.0));
     whole(&server, &traces, report, "seven blocks and live data")?;
     split_set(&server, report)?;
-    questions(bench, &server, &corpus, report, "seven blocks and live data")?;
+    search::measure(
+        bench,
+        &server,
+        &[&corpus],
+        report,
+        Bounds::Unbounded,
+        "seven blocks and live data",
+    )?;
     let bytes_split = five_minutes(&server, &corpus)?;
 
     let flush = server.flush_and_compact()?;
     whole(&server, &traces, report, "after compaction")?;
-    questions(bench, &server, &corpus, report, "after compaction")?;
+    search::measure(bench, &server, &[&corpus], report, Bounds::Unbounded, "after compaction")?;
     let metrics = server.metrics()?;
     let metric = |name: &str| metrics.get(name).copied().unwrap_or(f64::NAN);
     let what = "the last seal and the compaction take";
@@ -104,16 +111,6 @@ fn five_minutes(server: &Server, corpus: &Corpus) -> anyhow::Result<f64> {
         bytes = read.parse().context("x-suyuan-bytes-read")?;
     }
     Ok(bytes)
-}
-
-fn questions(
-    bench: &Bench,
-    server: &Server,
-    corpus: &Corpus,
-    report: &mut Report,
-    state: &str,
-) -> anyhow::Result<()> {
-    search::measure(bench, server, &[corpus], report, Bounds::Unbounded, state)
 }
 
 fn whole(

@@ -56,7 +56,7 @@ fn one_block(bench: &Bench, corpus: &Corpus, report: &mut Report) -> anyhow::Res
 
     whole(&server, &corpus.named_traces()?, report, "one block")?;
     times(&server, corpus, report, "one block")?;
-    questions(bench, &server, corpus, report, "one block")?;
+    search::measure(bench, &server, &[corpus], report, Bounds::OneMillion, "one block")?;
     let peak = server.peak_bytes()? as f64 / MEBIBYTE;
     let peers = Peers { tempo: Some(3_900.0), victoria: Some(310.0), clickhouse: None };
     let what = "peak memory of the server over all of this";
@@ -69,7 +69,7 @@ fn live(bench: &Bench, corpus: &Corpus, report: &mut Report) -> anyhow::Result<(
     bench.loader.send(&server, std::slice::from_ref(&corpus.folder))?;
     server.await_live(corpus.n_spans()?)?;
     times(&server, corpus, report, "live")?;
-    questions(bench, &server, corpus, report, "live")?;
+    search::measure(bench, &server, &[corpus], report, Bounds::OneMillion, "live")?;
     server.stop()
 }
 
@@ -83,16 +83,6 @@ fn eight_blocks(bench: &Bench, corpus: &Corpus, report: &mut Report) -> anyhow::
     whole(&server, &corpus.named_traces()?, report, "eight blocks")?;
     times(&server, corpus, report, "eight blocks")?;
     server.stop()
-}
-
-fn questions(
-    bench: &Bench,
-    server: &Server,
-    corpus: &Corpus,
-    report: &mut Report,
-    state: &str,
-) -> anyhow::Result<()> {
-    search::measure(bench, server, &[corpus], report, Bounds::OneMillion, state)
 }
 
 fn whole(
