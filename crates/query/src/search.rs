@@ -16,6 +16,7 @@ mod top;
 pub(crate) mod unit_rows;
 mod winners;
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -460,9 +461,7 @@ impl Accounting {
 impl Budget {
     /// Asked every few milliseconds.
     pub fn check(&self, started_at: Instant) -> Result<(), QueryError> {
-        // A thread that woke up for ingest need not wait until this one's time slice has passed:
-        // Linux lets a slice run on, milliseconds at each of the steps to an acknowledgement.
-        std::thread::yield_now();
+        give_way();
         if self.cancelled.load(Relaxed) {
             return Err(QueryError::Cancelled);
         }
@@ -471,6 +470,22 @@ impl Budget {
             return Err(QueryError::TimedOut { seconds });
         }
         Ok(())
+    }
+}
+
+/// How long a thread works on before it lets others go first.
+const TURN_MAX: Duration = Duration::from_millis(1);
+
+/// A thread that woke up for ingest need not wait until this one's time slice has passed: Linux
+/// lets a slice run on, for milliseconds at each of the steps to an acknowledgement.
+fn give_way() {
+    thread_local! {
+        static TURN_BEGAN: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+    let is_over = TURN_BEGAN.get().is_none_or(|began| began.elapsed() >= TURN_MAX);
+    if is_over {
+        std::thread::yield_now();
+        TURN_BEGAN.set(Some(Instant::now()));
     }
 }
 
