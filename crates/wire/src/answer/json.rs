@@ -122,7 +122,7 @@ fn write_resource(json: &mut JsonWriter, chunk: &Chunk, row: u32) {
         attributes(json, [UNKNOWN_SERVICE].into_iter());
     }
     attributes_of(json, &resources.attributes, row);
-    count(json, "droppedAttributesCount", resources.dropped_attributes.value(row));
+    json.narrow_unless_zero("droppedAttributesCount", resources.dropped_attributes.value(row));
     write_entity_refs(json, resources.entity_refs.value(row as usize));
     json.close_object();
 }
@@ -172,7 +172,7 @@ fn write_scope(json: &mut JsonWriter, chunk: &Chunk, row: u32) {
     text(json, "name", scopes.name.value(row as usize));
     text(json, "version", scopes.version.value(row as usize));
     attributes_of(json, &scopes.attributes, row);
-    count(json, "droppedAttributesCount", scopes.dropped_attributes.value(row));
+    json.narrow_unless_zero("droppedAttributesCount", scopes.dropped_attributes.value(row));
     json.close_object();
 }
 
@@ -185,13 +185,13 @@ fn write_span(json: &mut JsonWriter, span: &ShownSpan<'_>) {
     if let Some(parent) = span.parent_span_id {
         bytes(json, "parentSpanId", &parent.to_be_bytes());
     }
-    count(json, "flags", chunk.flags.value(row));
+    json.narrow_unless_zero("flags", chunk.flags.value(row));
     text(json, "name", chunk.name.value(row as usize));
     name_of_number(json, "kind", chunk.kind.value(row as usize), &KIND_NAMES);
-    time(json, "startTimeUnixNano", span.start_unix_nanos as u64);
-    time(json, "endTimeUnixNano", span.end_unix_nanos as u64);
+    json.wide_unless_zero("startTimeUnixNano", span.start_unix_nanos as u64);
+    json.wide_unless_zero("endTimeUnixNano", span.end_unix_nanos as u64);
     attributes(json, span.attributes());
-    count(json, "droppedAttributesCount", chunk.dropped_attributes.value(row));
+    json.narrow_unless_zero("droppedAttributesCount", chunk.dropped_attributes.value(row));
     let events = chunk.events_of(row);
     if !events.is_empty() {
         json.key("events");
@@ -199,7 +199,7 @@ fn write_span(json: &mut JsonWriter, span: &ShownSpan<'_>) {
         events.for_each(|event| write_event(json, chunk, event));
         json.close_list();
     }
-    count(json, "droppedEventsCount", chunk.dropped_events.value(row));
+    json.narrow_unless_zero("droppedEventsCount", chunk.dropped_events.value(row));
     let links = chunk.links_of(row);
     if !links.is_empty() {
         json.key("links");
@@ -207,7 +207,7 @@ fn write_span(json: &mut JsonWriter, span: &ShownSpan<'_>) {
         links.for_each(|link| write_link(json, chunk, link));
         json.close_list();
     }
-    count(json, "droppedLinksCount", chunk.dropped_links.value(row));
+    json.narrow_unless_zero("droppedLinksCount", chunk.dropped_links.value(row));
     json.key("status");
     json.open_object();
     text(json, "message", chunk.status_message.value(row));
@@ -219,10 +219,10 @@ fn write_span(json: &mut JsonWriter, span: &ShownSpan<'_>) {
 fn write_event(json: &mut JsonWriter, chunk: &Chunk, row: u32) {
     let events = &chunk.events;
     json.open_object();
-    time(json, "timeUnixNano", events.time_unix_nanos.value(row as usize));
+    json.wide_unless_zero("timeUnixNano", events.time_unix_nanos.value(row as usize));
     text(json, "name", events.name.value(row as usize));
     attributes_of(json, &events.attributes, row);
-    count(json, "droppedAttributesCount", events.dropped_attributes.value(row));
+    json.narrow_unless_zero("droppedAttributesCount", events.dropped_attributes.value(row));
     json.close_object();
 }
 
@@ -233,8 +233,8 @@ fn write_link(json: &mut JsonWriter, chunk: &Chunk, row: u32) {
     bytes(json, "spanId", links.span_id.value(row as usize));
     text(json, "traceState", links.trace_state.value(row));
     attributes_of(json, &links.attributes, row);
-    count(json, "droppedAttributesCount", links.dropped_attributes.value(row));
-    count(json, "flags", links.flags.value(row));
+    json.narrow_unless_zero("droppedAttributesCount", links.dropped_attributes.value(row));
+    json.narrow_unless_zero("flags", links.flags.value(row));
     json.close_object();
 }
 
@@ -303,20 +303,5 @@ fn bytes(json: &mut JsonWriter, key: &str, bytes: &[u8]) {
     if !bytes.is_empty() {
         json.key(key);
         json.base64(bytes);
-    }
-}
-
-fn count(json: &mut JsonWriter, key: &str, value: u32) {
-    if value != 0 {
-        json.key(key);
-        json.narrow(value.into());
-    }
-}
-
-/// Nanoseconds since 1970.
-fn time(json: &mut JsonWriter, key: &str, unix_nanos: u64) {
-    if unix_nanos != 0 {
-        json.key(key);
-        json.wide(unix_nanos);
     }
 }

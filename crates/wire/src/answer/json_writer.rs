@@ -122,6 +122,22 @@ impl JsonWriter {
         self.bare(if value { b"true" } else { b"false" });
     }
 
+    /// A member of 64 bits, which is left out if it is 0.
+    pub(super) fn wide_unless_zero(&mut self, key: &str, number: u64) {
+        if number != 0 {
+            self.key(key);
+            self.wide(number);
+        }
+    }
+
+    /// A member of 32 bits, which is left out if it is 0.
+    pub(super) fn narrow_unless_zero(&mut self, key: &str, number: u32) {
+        if number != 0 {
+            self.key(key);
+            self.narrow(number.into());
+        }
+    }
+
     /// A number of 32 bits.
     pub(super) fn narrow(&mut self, value: i64) {
         self.bare(itoa::Buffer::new().format(value).as_bytes());

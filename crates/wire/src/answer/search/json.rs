@@ -30,8 +30,8 @@ impl JsonSink {
         json.key("rootServiceName");
         json.text(head.root_service());
         text(json, "rootTraceName", head.root_name.unwrap_or_default());
-        wide(json, "startTimeUnixNano", head.start_unix_nanos as u64);
-        narrow(json, "durationMs", head.duration_ms());
+        json.wide_unless_zero("startTimeUnixNano", head.start_unix_nanos as u64);
+        json.narrow_unless_zero("durationMs", head.duration_ms());
         json.key("spanSet");
         let set_start = json.n_bytes();
         span_set(json, head, spans);
@@ -57,11 +57,11 @@ impl JsonSink {
         json.close_list();
         json.key("metrics");
         json.open_object();
-        narrow(&mut json, "inspectedTraces", metrics.inspected_traces);
-        wide(&mut json, "inspectedBytes", metrics.inspected_bytes);
-        narrow(&mut json, "completedJobs", metrics.completed_jobs);
-        narrow(&mut json, "totalJobs", metrics.total_jobs);
-        wide(&mut json, "inspectedSpans", metrics.inspected_spans);
+        json.narrow_unless_zero("inspectedTraces", metrics.inspected_traces);
+        json.wide_unless_zero("inspectedBytes", metrics.inspected_bytes);
+        json.narrow_unless_zero("completedJobs", metrics.completed_jobs);
+        json.narrow_unless_zero("totalJobs", metrics.total_jobs);
+        json.wide_unless_zero("inspectedSpans", metrics.inspected_spans);
         json.close_object();
         json.close_object();
         json.into_bytes()
@@ -81,13 +81,13 @@ fn span_set<'a, A: Iterator<Item = (&'a str, ValueRef<'a>)>>(
         json.key("spanID");
         json.text(&span.id.to_string());
         text(json, "name", span.name.unwrap_or_default());
-        wide(json, "startTimeUnixNano", span.start_unix_nanos as u64);
-        wide(json, "durationNanos", span.duration_nanos);
+        json.wide_unless_zero("startTimeUnixNano", span.start_unix_nanos as u64);
+        json.wide_unless_zero("durationNanos", span.duration_nanos);
         attributes(json, span.attributes);
         json.close_object();
     }
     json.close_list();
-    narrow(json, "matched", head.n_matched());
+    json.narrow_unless_zero("matched", head.n_matched());
     json.close_object();
 }
 
@@ -121,8 +121,8 @@ fn service_stats<'a>(json: &mut JsonWriter, services: impl Iterator<Item = Servi
     for service in services {
         json.text_key(service.name);
         json.open_object();
-        narrow(json, "spanCount", service.n_spans);
-        narrow(json, "errorCount", service.n_errors);
+        json.narrow_unless_zero("spanCount", service.n_spans);
+        json.narrow_unless_zero("errorCount", service.n_errors);
         json.close_object();
     }
     json.close_object();
@@ -132,19 +132,5 @@ fn text(json: &mut JsonWriter, key: &str, text: &str) {
     if !text.is_empty() {
         json.key(key);
         json.text(text);
-    }
-}
-
-fn wide(json: &mut JsonWriter, key: &str, number: u64) {
-    if number != 0 {
-        json.key(key);
-        json.wide(number);
-    }
-}
-
-fn narrow(json: &mut JsonWriter, key: &str, number: u32) {
-    if number != 0 {
-        json.key(key);
-        json.narrow(number.into());
     }
 }
