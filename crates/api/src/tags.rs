@@ -18,7 +18,7 @@ use suyuan_query::tags::{
     LegacyTag, TAG_BYTES_MAX, TAG_LIMIT, TagNames, TagNamesRequest, TagScope, TagValues,
     TagValuesRequest, legacy_tag, tag_names, tag_values,
 };
-use suyuan_store::Store;
+use suyuan_store::{Snapshot, Store};
 use suyuan_traceql::ast::Attribute;
 use suyuan_traceql::lenient::{self, Alternatives};
 use suyuan_traceql::{TEXT_BYTES_MAX, parse_attribute};
@@ -129,7 +129,9 @@ async fn answer_names(
         bytes_max: TAG_BYTES_MAX,
     };
     let work = move |store: &Store, tenants: &[Tenant], encoding, budget: &Budget| {
-        let found = names_of(store, tenants, &request, budget)?;
+        let answer = |snapshot: &Arc<Snapshot>| tag_names(snapshot, &request, budget);
+        let merge = |others: TagNames, found| others.merge(found, &request);
+        let found = of_tenants(store, tenants, answer, merge)?;
         let bytes = names_bytes(&found, request.scope, version, encoding);
         Ok(Found { bytes, is_cut: found.is_cut, accounting: found.accounting })
     };
@@ -152,7 +154,9 @@ async fn answer_values(
         bytes_max: TAG_BYTES_MAX,
     };
     let work = move |store: &Store, tenants: &[Tenant], encoding, budget: &Budget| {
-        let found = values_of(store, tenants, &request, budget)?;
+        let answer = |snapshot: &Arc<Snapshot>| tag_values(snapshot, &request, budget);
+        let merge = |others: TagValues, found| others.merge(found, &request);
+        let found = of_tenants(store, tenants, answer, merge)?;
         let bytes = values_bytes(&found, version, encoding);
         Ok(Found { bytes, is_cut: found.is_cut, accounting: found.accounting })
     };
@@ -194,34 +198,18 @@ async fn answer(
     Ok(response)
 }
 
-fn names_of(
+/// What several tenants answer, put together.
+fn of_tenants<T: Default>(
     store: &Store,
     tenants: &[Tenant],
-    request: &TagNamesRequest,
-    budget: &Budget,
-) -> Result<TagNames, QueryError> {
-    let mut all: Option<TagNames> = None;
+    answer: impl Fn(&Arc<Snapshot>) -> Result<T, QueryError>,
+    merge: impl Fn(T, T) -> T,
+) -> Result<T, QueryError> {
+    let mut all: Option<T> = None;
     for tenant in tenants {
-        let found = tag_names(&Arc::new(store.snapshot(tenant)), request, budget)?;
+        let found = answer(&Arc::new(store.snapshot(tenant)))?;
         all = Some(match all {
-            Some(others) => others.merge(found, request),
-            None => found,
-        });
-    }
-    Ok(all.unwrap_or_default())
-}
-
-fn values_of(
-    store: &Store,
-    tenants: &[Tenant],
-    request: &TagValuesRequest,
-    budget: &Budget,
-) -> Result<TagValues, QueryError> {
-    let mut all: Option<TagValues> = None;
-    for tenant in tenants {
-        let found = tag_values(&Arc::new(store.snapshot(tenant)), request, budget)?;
-        all = Some(match all {
-            Some(others) => others.merge(found, request),
+            Some(others) => merge(others, found),
             None => found,
         });
     }

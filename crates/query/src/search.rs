@@ -366,14 +366,22 @@ fn standing_traces(
         }
         Ok((found, skipped, meter))
     })?;
-    let mut all = Vec::with_capacity(traces.len());
-    for (found, skipped, meter) in found {
+    Ok(gathered(found, accounting))
+}
+
+/// What one of several threads found, what it could not read, and what it read.
+type FoundPart = (Vec<FoundTrace>, Vec<Skipped>, ReadMeter);
+
+/// All that the threads found.
+fn gathered(parts: Vec<FoundPart>, accounting: &mut Accounting) -> Vec<FoundTrace> {
+    let mut all = Vec::with_capacity(parts.iter().map(|(found, ..)| found.len()).sum());
+    for (found, skipped, meter) in parts {
         all.extend(found);
         skipped.into_iter().for_each(|one| add_skipped(&mut accounting.skipped, one));
         accounting.bytes_read += meter.bytes();
         accounting.requests += meter.requests();
     }
-    Ok(all)
+    all
 }
 
 /// Those of the whole traces that have a place beside the others.

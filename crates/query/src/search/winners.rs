@@ -10,14 +10,14 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use suyuan_model::{Batch, Columns, Field};
 use suyuan_objects::ReadMeter;
-use suyuan_store::{FindError, OpenUnit, Skipped, SpanStructure, TraceRef};
+use suyuan_store::{FindError, OpenUnit, SpanStructure, TraceRef};
 
 use super::question::{Question, on_threads};
 use super::ranges;
 use super::standing::add_skipped;
 use super::top::Candidate;
 use super::unit_rows::fill_structure;
-use super::{Accounting, FoundSpan, FoundTrace, QueryError, STATUS_ERROR, ServiceStats};
+use super::{Accounting, FoundSpan, FoundTrace, QueryError, STATUS_ERROR, ServiceStats, gathered};
 use crate::filter::TraceNeeds;
 
 /// The traces of a unit.
@@ -33,7 +33,6 @@ pub(super) fn found(
     winners: Vec<Candidate>,
     accounting: &mut Accounting,
 ) -> Result<Vec<FoundTrace>, QueryError> {
-    let n_winners = winners.len();
     let units = by_unit(winners);
     let next = AtomicUsize::new(0);
     let n_threads = question.budget.threads.min(units.len());
@@ -55,14 +54,7 @@ pub(super) fn found(
         }
         Ok((found, skipped, meter))
     })?;
-    let mut all = Vec::with_capacity(n_winners);
-    for (found, skipped, meter) in parts {
-        all.extend(found);
-        skipped.into_iter().for_each(|one: Skipped| add_skipped(&mut accounting.skipped, one));
-        accounting.bytes_read += meter.bytes();
-        accounting.requests += meter.requests();
-    }
-    Ok(all)
+    Ok(gathered(parts, accounting))
 }
 
 fn by_unit(mut winners: Vec<Candidate>) -> Vec<OfUnit> {
