@@ -6,6 +6,7 @@
 
 pub mod filter;
 mod lookup;
+mod parallel;
 pub mod search;
 pub mod tags;
 mod workers;

@@ -29,11 +29,12 @@ use suyuan_store::{Skipped, Snapshot, Store, TraceRef, UnitName};
 use suyuan_traceql::ast::{Attribute, FieldExpr};
 
 use self::candidates::candidates;
-use self::question::{Progress, Question, on_threads};
+use self::question::{Progress, Question};
 use self::shown::Shown;
 use self::standing::{Standing, add_skipped};
 use self::top::{Candidate, Rank, TopTraces};
 use crate::filter::{Filter, FilterError};
+use crate::parallel::on_threads;
 
 pub use self::hierarchy::{KeepHierarchy, filter_trace};
 

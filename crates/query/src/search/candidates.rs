@@ -15,7 +15,7 @@ use std::time::Instant;
 use suyuan_objects::ReadMeter;
 use suyuan_store::{FindError, OpenUnit, Skipped, TraceKey, TraceRef, Unit};
 
-use super::question::{Help, Progress, Question};
+use super::question::{Progress, Question};
 use super::ranges;
 use super::standing::{Standing, add_skipped};
 use super::top::{Candidate, Rank, TopTraces};
@@ -25,6 +25,7 @@ use super::unit_rows::{
 };
 use super::{Accounting, Explain, QueryError, UNIT_REPORTS_MAX, UnitFate, UnitReport};
 use crate::filter::{SourceState, TraceNeeds};
+use crate::parallel::Help;
 
 /// Traces that are put together at once before they become candidates, unless more are wanted.
 const JUDGED_AT_ONCE_MIN: usize = 64;

@@ -3,11 +3,10 @@
 //! In: a request, compiled, and the units of a snapshot. Out: the next unit, whether time is left,
 //! and from which start on a trace still has a place in the answer.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use suyuan_store::{Snapshot, SplitSet, TraceKey, TraceRef, Unit};
 
@@ -133,111 +132,5 @@ impl Progress {
         if bytes(judged.len() + verdicts.len()) <= budget.memory_bytes / VERDICTS_SHARE {
             judged.extend(verdicts);
         }
-    }
-}
-
-/// A question that takes longer than this gets more threads: to start one costs a part of that, and
-/// most questions are answered by then.
-const ALONE_MAX: Duration = Duration::from_micros(500);
-
-/// Calls for the other threads of [`on_threads`], once.
-pub(super) struct Help<'a> {
-    started_at: Instant,
-    call: Option<&'a dyn Fn()>,
-}
-
-impl Help<'_> {
-    /// To be asked between pieces of work.
-    pub(super) fn call_if_late(&mut self) {
-        if self.call.is_some() && self.started_at.elapsed() >= ALONE_MAX {
-            self.call();
-        }
-    }
-
-    pub(super) fn call(&mut self) {
-        if let Some(call) = self.call.take() {
-            call();
-        }
-    }
-}
-
-/// Does the same work on several threads, the caller's among them, and gathers what they made: the
-/// caller's thread begins and calls for the others when it pays. A panic on one of those is an
-/// error.
-pub(super) fn on_threads<T: Send>(
-    n_threads: usize,
-    work: impl Fn(&mut Help<'_>) -> Result<T, QueryError> + Sync,
-) -> Result<Vec<T>, QueryError> {
-    let mut alone = Help { started_at: Instant::now(), call: None };
-    if n_threads <= 1 {
-        return Ok(vec![work(&mut alone)?]);
-    }
-    std::thread::scope(|scope| {
-        let others = RefCell::new(Vec::new());
-        let work_along = || work(&mut Help { started_at: Instant::now(), call: None });
-        let call = || {
-            for _ in 1..n_threads {
-                let thread = std::thread::Builder::new().name("query".to_owned());
-                // Where the system gives no thread, those that are there do the work.
-                others.borrow_mut().extend(thread.spawn_scoped(scope, work_along).ok());
-            }
-        };
-        let mut help = Help { started_at: Instant::now(), call: Some(&call) };
-        let mut results = vec![work(&mut help)];
-        for thread in others.take() {
-            results.push(thread.join().unwrap_or(Err(QueryError::Panicked)));
-        }
-        results.into_iter().collect()
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn work_is_shared_among_threads_once_they_are_called_for() {
-        let next = AtomicUsize::new(0);
-        let parts = on_threads(3, |help| {
-            help.call();
-            help.call();
-            let mut done = Vec::new();
-            while let number @ ..100 = next.fetch_add(1, Relaxed) {
-                done.push(number);
-            }
-            Ok(done)
-        });
-        let parts = parts.expect("no thread fails");
-        assert_eq!(parts.len(), 3);
-        let mut all = parts.concat();
-        all.sort_unstable();
-        assert_eq!(all, (0..100).collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn nobody_is_called_for_a_short_question() {
-        let parts = on_threads(3, |_| Ok(()));
-        assert_eq!(parts.expect("no thread fails").len(), 1);
-    }
-
-    #[test]
-    fn an_error_or_a_panic_on_one_thread_is_an_error_of_the_question() {
-        let is_caller = |help: &Help<'_>| help.call.is_some();
-        let result = on_threads(2, |help| {
-            if !is_caller(help) {
-                std::panic::resume_unwind(Box::new("a test's panic"));
-            }
-            help.call();
-            Ok(())
-        });
-        assert!(matches!(result, Err(QueryError::Panicked)));
-        let result = on_threads(2, |help| {
-            if !is_caller(help) {
-                return Err(QueryError::Cancelled);
-            }
-            help.call();
-            Ok(())
-        });
-        assert!(matches!(result, Err(QueryError::Cancelled)));
     }
 }

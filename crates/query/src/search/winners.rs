@@ -12,13 +12,14 @@ use suyuan_model::{Batch, Columns, Field};
 use suyuan_objects::ReadMeter;
 use suyuan_store::{FindError, OpenUnit, SpanStructure, TraceRef};
 
-use super::question::{Question, on_threads};
+use super::question::Question;
 use super::ranges;
 use super::standing::add_skipped;
 use super::top::Candidate;
 use super::unit_rows::fill_structure;
 use super::{Accounting, FoundSpan, FoundTrace, QueryError, STATUS_ERROR, ServiceStats, gathered};
 use crate::filter::TraceNeeds;
+use crate::parallel::on_threads;
 
 /// The traces of a unit.
 struct OfUnit {
