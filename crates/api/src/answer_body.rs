@@ -38,7 +38,7 @@ pub(crate) trait Encode: Send {
     /// Whether the last piece has been handed out.
     fn is_done(&self) -> bool;
 
-    /// Memory of what is not encoded yet, if it counts against what questions may hold.
+    /// Memory of what is not sent yet, as far as it counts against what questions may hold.
     fn held_bytes(&self) -> usize {
         0
     }

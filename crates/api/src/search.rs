@@ -12,7 +12,7 @@ use axum::extract::State;
 use axum::extract::rejection::QueryRejection;
 use axum::response::Response;
 use http::HeaderMap;
-use suyuan_query::search::{Explain, search_tenants};
+use suyuan_query::search::{Budget, Explain, search_tenants};
 
 use crate::accounting::accounting_headers;
 use crate::answer_body::{self, encoding_for, with_body};
@@ -39,10 +39,10 @@ pub(crate) async fn search(
     state.check_complete()?;
     let (encoding, compression) = (encoding_for(&headers), Compression::negotiate(&headers));
     let store = state.store.clone();
-    let work = move |budget: &_| {
+    let work = move |budget: &Budget| {
         let found = search_tenants(&store, &tenants, &request, budget)?;
         let accounting = found.accounting.clone();
-        let traces = FoundTraces::new(found, encoding);
+        let traces = FoundTraces::begin(found, encoding, budget.threads)?;
         let answer = answer_body::begin(Box::new(traces), compression)?;
         Ok(Answered { answer, accounting })
     };

@@ -6,7 +6,7 @@
 
 pub mod filter;
 mod lookup;
-mod parallel;
+pub mod parallel;
 pub mod search;
 pub mod tags;
 mod workers;

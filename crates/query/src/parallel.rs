@@ -16,20 +16,20 @@ use crate::search::QueryError;
 const ALONE_MAX: Duration = Duration::from_micros(500);
 
 /// Calls for the other threads of [`on_threads`], once.
-pub(crate) struct Help<'a> {
+pub struct Help<'a> {
     started_at: Instant,
     call: Option<&'a dyn Fn()>,
 }
 
 impl Help<'_> {
     /// To be asked between pieces of work.
-    pub(crate) fn call_if_late(&mut self) {
+    pub fn call_if_late(&mut self) {
         if self.call.is_some() && self.started_at.elapsed() >= ALONE_MAX {
             self.call();
         }
     }
 
-    pub(crate) fn call(&mut self) {
+    pub fn call(&mut self) {
         if let Some(call) = self.call.take() {
             call();
         }
@@ -39,7 +39,7 @@ impl Help<'_> {
 /// Does the same work on several threads, the caller's among them, and gathers what they made: the
 /// caller's thread begins and calls for the others when it pays. A panic on one of those is an
 /// error.
-pub(crate) fn on_threads<T: Send>(
+pub fn on_threads<T: Send>(
     n_threads: usize,
     work: impl Fn(&mut Help<'_>) -> Result<T, QueryError> + Sync,
 ) -> Result<Vec<T>, QueryError> {
@@ -61,6 +61,8 @@ pub(crate) fn on_threads<T: Send>(
                 // Where the system gives no thread, those that are there do the work.
                 others.borrow_mut().extend(thread.spawn_scoped(scope, work_along).ok());
             }
+            // Those that were started on this CPU leave it at once.
+            std::thread::yield_now();
         };
         let mut help = Help { started_at: Instant::now(), call: Some(&call) };
         let mut results = vec![work(&mut help)];

@@ -1,8 +1,14 @@
 //! Found traces on their way into an answer: a piece at a time, each trace forgotten when it is
-//! written.
+//! written. The first piece of a large answer is made by all threads of its question: somebody waits
+//! for it.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use suyuan_model::ValueRef;
-use suyuan_query::search::{Accounting, AnswerValue, FoundSpan, FoundTrace, SearchAnswer};
+use suyuan_query::parallel::on_threads;
+use suyuan_query::search::{
+    Accounting, AnswerValue, FoundSpan, FoundTrace, QueryError, SearchAnswer,
+};
 use suyuan_wire::answer::Encoding;
 use suyuan_wire::answer::search::{
     SearchEncoder, SearchMetrics, ServiceShown, SpanShown, TraceHead,
@@ -12,6 +18,11 @@ use crate::answer_body::Encode;
 
 /// A piece is handed out when it has this many bytes, the last one excepted.
 const PIECE_BYTES_MIN: usize = 256 << 10;
+/// The same for the first piece of an answer that several threads encode.
+const FIRST_PIECE_BYTES_MIN: usize = 2 << 20;
+/// What a thread encodes before it takes more, and the fewest tasks that are worth a thread.
+const TRACES_PER_TASK: usize = 64;
+const TASKS_MIN: usize = 4;
 
 /// What is left to be written of an answer.
 pub(super) struct FoundTraces {
@@ -19,20 +30,76 @@ pub(super) struct FoundTraces {
     /// Until the last piece is out.
     encoder: Option<SearchEncoder>,
     metrics: SearchMetrics,
+    /// Encoded by several threads and not handed out yet.
+    first_piece: Option<Vec<u8>>,
+    first_piece_bytes: usize,
 }
 
 impl FoundTraces {
-    pub(super) fn new(found: SearchAnswer, encoding: Encoding) -> Self {
-        Self {
-            metrics: metrics(&found.accounting),
-            traces: found.traces.into_iter(),
-            encoder: Some(SearchEncoder::new(encoding)),
+    /// Encodes the beginning of a large answer.
+    pub(super) fn begin(
+        found: SearchAnswer,
+        encoding: Encoding,
+        n_threads: usize,
+    ) -> Result<Self, QueryError> {
+        let metrics = metrics(&found.accounting);
+        let (mut n_encoded, mut first_piece) = (0, None);
+        let mut encoder = SearchEncoder::new(encoding);
+        let n_tasks = found.traces.len().div_ceil(TRACES_PER_TASK);
+        if n_tasks >= TASKS_MIN && n_threads > 1 {
+            let piece;
+            (piece, n_encoded) = first_traces(&found.traces, encoding, n_threads.min(n_tasks))?;
+            first_piece = Some(piece);
+            encoder = SearchEncoder::behind(encoding);
         }
+        let first_piece_bytes = first_piece.as_ref().map_or(0, Vec::len);
+        let mut traces = found.traces.into_iter();
+        traces.by_ref().take(n_encoded).for_each(drop);
+        Ok(Self { traces, encoder: Some(encoder), metrics, first_piece, first_piece_bytes })
     }
+}
+
+/// The first traces of an answer, and how many they are: all, or as many as make a piece.
+fn first_traces(
+    traces: &[FoundTrace],
+    encoding: Encoding,
+    n_threads: usize,
+) -> Result<(Vec<u8>, usize), QueryError> {
+    let tasks: Vec<&[FoundTrace]> = traces.chunks(TRACES_PER_TASK).collect();
+    let (next, n_bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let parts = on_threads(n_threads, |help| {
+        help.call();
+        let mut encoded = Vec::new();
+        // Tasks are taken in order and brought to an end, so none is left out between two.
+        while n_bytes.load(Relaxed) < FIRST_PIECE_BYTES_MIN {
+            let number = next.fetch_add(1, Relaxed);
+            let Some(task) = tasks.get(number) else { break };
+            let mut encoder = match number {
+                0 => SearchEncoder::new(encoding),
+                _ => SearchEncoder::behind(encoding),
+            };
+            task.iter().for_each(|trace| write(&mut encoder, trace));
+            n_bytes.fetch_add(encoder.n_bytes(), Relaxed);
+            encoded.push((number, encoder.take()));
+        }
+        Ok(encoded)
+    })?;
+    let mut parts = parts.concat();
+    parts.sort_unstable_by_key(|(number, _)| *number);
+    let n_encoded = (parts.len() * TRACES_PER_TASK).min(traces.len());
+    let mut piece = Vec::with_capacity(parts.iter().map(|(_, bytes)| bytes.len()).sum());
+    parts.iter().for_each(|(_, bytes)| piece.extend_from_slice(bytes));
+    Ok((piece, n_encoded))
 }
 
 impl Encode for FoundTraces {
     fn next_piece(&mut self) -> Option<Vec<u8>> {
+        if let Some(mut piece) = self.first_piece.take() {
+            if self.traces.len() == 0 && piece.len() < PIECE_BYTES_MIN {
+                piece.extend(self.encoder.take()?.finish(&self.metrics));
+            }
+            return Some(piece);
+        }
         let encoder = self.encoder.as_mut()?;
         while encoder.n_bytes() < PIECE_BYTES_MIN {
             let Some(trace) = self.traces.next() else {
@@ -48,7 +115,8 @@ impl Encode for FoundTraces {
     }
 
     fn held_bytes(&self) -> usize {
-        self.traces.as_slice().iter().map(FoundTrace::bytes).sum()
+        let traces = self.traces.as_slice().iter().map(FoundTrace::bytes);
+        self.first_piece_bytes + traces.sum::<usize>()
     }
 }
 
@@ -104,3 +172,6 @@ fn metrics(accounting: &Accounting) -> SearchMetrics {
         completed_jobs: narrow(accounting.units_total),
     }
 }
+
+#[cfg(test)]
+mod tests;

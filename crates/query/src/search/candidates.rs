@@ -31,6 +31,9 @@ use crate::parallel::Help;
 const JUDGED_AT_ONCE_MIN: usize = 64;
 const JUDGED_AT_ONCE_MAX: usize = 1_024;
 
+/// To read more rows takes longer than to start a thread that reads the next unit.
+const ROWS_ALONE_MAX: u32 = 16_384;
+
 /// One thread's part of an answer.
 pub(super) struct Partial {
     pub(super) top: TopTraces,
@@ -94,7 +97,7 @@ impl Finder<'_> {
             let started_at = Instant::now();
             let bytes_before = self.meter.bytes();
             (self.rows_read, self.rows_found) = (0, 0);
-            let fate = self.fate(place, unit)?;
+            let fate = self.fate(place, unit, help)?;
             self.count(&fate);
             if question.request.explain == Explain::Yes && place < UNIT_REPORTS_MAX {
                 let report = UnitReport {
@@ -121,7 +124,12 @@ impl Finder<'_> {
         self.accounting.spans_inspected += self.rows_read;
     }
 
-    fn fate(&mut self, place: usize, unit: &Unit) -> Result<UnitFate, QueryError> {
+    fn fate(
+        &mut self,
+        place: usize,
+        unit: &Unit,
+        help: &mut Help<'_>,
+    ) -> Result<UnitFate, QueryError> {
         if unit.newest_start_unix_nanos() < self.start_unix_nanos_min() {
             self.top.set_cut();
             return Ok(UnitFate::NotNeeded);
@@ -129,7 +137,7 @@ impl Finder<'_> {
         if let Some(why) = ruled_out_unread(unit, self.question.filter) {
             return Ok(UnitFate::Pruned(why));
         }
-        match self.read(place, unit) {
+        match self.read(place, unit, help) {
             Ok(fate) => Ok(fate),
             Err(UnitError::Read(FindError::Block(error))) => {
                 let skipped = Skipped::from(error);
@@ -142,7 +150,12 @@ impl Finder<'_> {
         }
     }
 
-    fn read(&mut self, place: usize, unit: &Unit) -> Result<UnitFate, UnitError> {
+    fn read(
+        &mut self,
+        place: usize,
+        unit: &Unit,
+        help: &mut Help<'_>,
+    ) -> Result<UnitFate, UnitError> {
         let question = self.question;
         let unit_is_open = unit.open(&self.meter)?;
         let open = &unit_is_open;
@@ -159,8 +172,22 @@ impl Finder<'_> {
             return Ok(UnitFate::Pruned("none of its traces has a moment in the range".to_owned()));
         }
         self.rows_read = ranges::n_rows(&rows).into();
-        let check = || question.check();
-        let alive = alone_fulfilling(unit, open, filter, rows, &mut source, &self.meter, &check)?;
+        let is_last = place + 1 >= question.units.len();
+        let mut before_reading = |n_rows| {
+            if n_rows >= ROWS_ALONE_MAX && !is_last {
+                help.call();
+            }
+            question.check()
+        };
+        let alive = alone_fulfilling(
+            unit,
+            open,
+            filter,
+            rows,
+            &mut source,
+            &self.meter,
+            &mut before_reading,
+        )?;
         let mut rows = ranges::rows(&alive);
         let needs = question.filter.needs();
         if needs != TraceNeeds::Nothing {

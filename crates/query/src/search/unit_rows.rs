@@ -65,6 +65,7 @@ pub(crate) fn ruled_out(
 }
 
 /// Of some rows, those that fulfil the conditions which ask nothing of their traces.
+/// `before_reading` is told how many rows are read next.
 pub(crate) fn alone_fulfilling(
     unit: &Unit,
     open: &OpenUnit<'_>,
@@ -72,20 +73,20 @@ pub(crate) fn alone_fulfilling(
     rows: Vec<Range<u32>>,
     source: &mut SourceState,
     meter: &ReadMeter,
-    check: &dyn Fn() -> Result<(), QueryError>,
+    before_reading: &mut dyn FnMut(u32) -> Result<(), QueryError>,
 ) -> Result<Vec<Range<u32>>, UnitError> {
     let mut alive = rows;
     for condition in filter.conditions() {
         if condition.needs() != TraceNeeds::Nothing || alive.is_empty() {
             continue;
         }
-        check()?;
         for between in condition.bounds(unit) {
             alive = ranges::common(&alive, &open.candidates(&between, meter)?);
         }
         if alive.is_empty() {
             break;
         }
+        before_reading(ranges::n_rows(&alive))?;
         let batch = open.read(&ranges::to_read(&alive), condition.columns(), meter)?;
         let rows = ranges::in_batch(&alive, &batch);
         let verdict = condition.evaluate(&rows, &batch, source, None);

@@ -118,9 +118,9 @@ impl TagScan<'_> {
         }
         let pieces = open.pieces();
         self.count_rows(ranges::n_rows(&pieces));
-        let check = || self.check();
+        let mut check = |_| self.check();
         let mut rows =
-            alone_fulfilling(unit, open, filter, pieces, &mut source, &self.meter, &check)?;
+            alone_fulfilling(unit, open, filter, pieces, &mut source, &self.meter, &mut check)?;
         let needs_traces = filter.needs() != TraceNeeds::Nothing || into.of_traces().is_some();
         if (needs_traces || unit.has_erased()) && !rows.is_empty() {
             let found = ranges::rows(&rows);

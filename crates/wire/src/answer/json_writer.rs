@@ -20,6 +20,11 @@ impl JsonWriter {
         Self { out: head.to_vec(), needs_comma: false }
     }
 
+    /// Goes on behind a value that another writer has written.
+    pub(super) fn behind() -> Self {
+        Self { out: Vec::new(), needs_comma: true }
+    }
+
     pub(super) fn into_bytes(self) -> Vec<u8> {
         self.out
     }

@@ -77,6 +77,15 @@ impl SearchEncoder {
         })
     }
 
+    /// Writes what stands behind the traces of another encoder, of which there is at least one: the
+    /// bytes of both, one after the other, are those of one encoder.
+    pub fn behind(encoding: Encoding) -> Self {
+        Self(match encoding {
+            Encoding::Json => Sink::Json(JsonSink::behind()),
+            Encoding::Protobuf => Sink::Protobuf(ProtobufSink::default()),
+        })
+    }
+
     /// Writes a trace. `services` by name, as a map of Go is printed.
     pub fn trace<'a, A: Iterator<Item = (&'a str, ValueRef<'a>)>>(
         &mut self,

@@ -17,6 +17,10 @@ impl JsonSink {
         Self { json: JsonWriter::begin(br#"{"traces":["#) }
     }
 
+    pub(super) fn behind() -> Self {
+        Self { json: JsonWriter::behind() }
+    }
+
     pub(super) fn trace<'a, A: Iterator<Item = (&'a str, ValueRef<'a>)>>(
         &mut self,
         head: &TraceHead<'_>,
