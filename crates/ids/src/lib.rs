@@ -72,15 +72,26 @@ impl SpanId {
 impl fmt::Display for TraceId {
     /// 32 lower-case digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+        write_hex(f, &self.0)
     }
 }
 
 impl fmt::Display for SpanId {
     /// 16 lower-case digits.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:016x}", u64::from_be_bytes(self.0))
+        write_hex(f, &self.0)
     }
+}
+
+/// Answers name thousands of ids: the formatting of numbers takes several times as long.
+fn write_hex(f: &mut fmt::Formatter<'_>, id: &[u8]) -> fmt::Result {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [0; 32];
+    for (digits, byte) in text.chunks_exact_mut(2).zip(id) {
+        digits[0] = DIGITS[usize::from(byte >> 4)];
+        digits[1] = DIGITS[usize::from(byte & 15)];
+    }
+    f.write_str(str::from_utf8(&text[..2 * id.len()]).expect("digits are ASCII"))
 }
 
 fn exact<const N: usize>(bytes: &[u8]) -> Result<[u8; N], IdError> {

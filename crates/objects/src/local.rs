@@ -303,10 +303,10 @@ fn read_range(
     if range.start > range.end || range.end > size_bytes {
         return Err(ObjectError::bad_range(path, range));
     }
-    let mut bytes = vec![0; (range.end - range.start) as usize];
-    let read = file.read_at(range.start, &mut bytes);
-    let read = read.map_err(|error| ObjectError::io("read", path, error))?;
-    if read != bytes.len() {
+    let n_bytes = (range.end - range.start) as usize;
+    let bytes = file.read_vec_at(range.start, n_bytes);
+    let bytes = bytes.map_err(|error| ObjectError::io("read", path, error))?;
+    if bytes.len() != n_bytes {
         return Err(ObjectError::bad_range(path, range));
     }
     Ok(bytes.into())

@@ -10,8 +10,9 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use rustix::buffer::spare_capacity;
 use rustix::fs::{CWD, FallocateFlags, RenameFlags};
-use rustix::io::Errno;
+use rustix::io::{Errno, pread};
 use rustix::rand::GetRandomFlags;
 
 use super::{Disk, DiskFile, FileInfo};
@@ -202,6 +203,23 @@ impl DiskFile for LocalFile {
             }
         }
         Ok(filled)
+    }
+
+    /// Into memory that nobody has cleared before.
+    fn read_vec_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        bytes.try_reserve_exact(len)?;
+        while bytes.len() < len {
+            let at = offset + bytes.len() as u64;
+            match pread(&self.0, spare_capacity(&mut bytes), at) {
+                Ok(0) => break,
+                Ok(_) | Err(Errno::INTR) => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        // The allocator may have given more than was asked for.
+        bytes.truncate(len);
+        Ok(bytes)
     }
 
     fn write_vectored_at(&self, offset: u64, parts: &[IoSlice<'_>]) -> io::Result<usize> {
