@@ -1,9 +1,10 @@
 """Runs the recipe of docs/formats/block.md against a block and holds what it finds against the truth.
 
-    check.py DOCUMENT FOLDER
+    check.py DOCUMENT FOLDER OVERFLOW
 
-FOLDER holds what the example `sample_block` writes. Every Python listing of the document runs, in
-order; then what it left in `tree`, `parents`, `attributes` and `traces` must be what was sent.
+FOLDER holds what the example `sample_block` writes, with so many overflow columns of spans. Every
+Python listing of the document runs, in order; then what it left in `tree`, `parents`, `attributes`
+and `traces` must be what was sent.
 """
 
 import collections
@@ -37,8 +38,10 @@ def said(value):
 
 
 def main():
-    document, folder = (pathlib.Path(argument) for argument in sys.argv[1:])
+    document, folder = (pathlib.Path(argument) for argument in sys.argv[1:3])
     (block,) = (folder / "blocks").iterdir()
+    columns = pq.read_schema(block / "spans.parquet").names
+    assert sum(name.startswith("overflow_") for name in columns) == int(sys.argv[3]), columns
     listings = re.findall(r"^```python\n(.*?)^```$", document.read_text(), re.MULTILINE | re.DOTALL)
     recipe = {"block": str(block)}
     for listing in listings:

@@ -1,4 +1,4 @@
-//! Writes a block of made-up spans, and what they are: `sample_block FOLDER TRACES SEED`.
+//! Writes a block of made-up spans, and what they are: `sample_block FOLDER TRACES SEED KEYS`.
 //!
 //! Out: `FOLDER/blocks/ID/` and `FOLDER/truth.tsv` with a line for each span: trace id, span id,
 //! parent span id or `-`, duration, service, name, and its attributes, sorted. Readers in other
@@ -27,8 +27,6 @@ use suyuan_wal::LocalDisk;
 const START_UNIX_NANOS: i64 = 1_767_323_045_000_000_000;
 const CHUNK_ROWS: u32 = 4_000;
 const SLICES_OF_TENANT: usize = 3;
-/// More keys than a block has columns for.
-const KEYS: u64 = 180;
 
 /// A span as it is sent.
 struct Sent {
@@ -66,28 +64,35 @@ struct Sample {
 
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let [folder, n_traces, seed] = &arguments[..] else {
-        return println!("sample_block FOLDER TRACES SEED");
+    let [folder, n_traces, seed, n_keys] = &arguments[..] else {
+        return println!("sample_block FOLDER TRACES SEED KEYS");
     };
     let n_traces = n_traces.parse().expect("a number of traces");
+    let n_keys = n_keys.parse().expect("a number of keys");
     let mut random = Random::new(seed.parse().expect("a number as seed"));
     let tenants = ["mall", "shop"].map(|name| Tenant::parse(name).expect("a tenant's name"));
     let mut sample = Sample::default();
     for tenant in &tenants {
-        sample.add_tenant(tenant, n_traces, &mut random);
+        sample.add_tenant(tenant, n_traces, n_keys, &mut random);
     }
     let meta = sample.write(Path::new(folder), tenants.to_vec());
     std::fs::write(Path::new(folder).join("truth.tsv"), &sample.truth).expect("the truth");
-    println!("{} spans, {} bytes: {folder}/blocks/{}", meta.n_spans(), meta.bytes(), meta.id);
+    println!(
+        "{} spans, {} overflow columns, {} bytes: {folder}/blocks/{}",
+        meta.n_spans(),
+        meta.overflow_columns.count(),
+        meta.bytes(),
+        meta.id
+    );
 }
 
 impl Sample {
-    fn add_tenant(&mut self, tenant: &Tenant, n_traces: usize, random: &mut Random) {
+    fn add_tenant(&mut self, tenant: &Tenant, n_traces: usize, n_keys: u64, random: &mut Random) {
         let mut rows: BTreeMap<[u8; 16], Vec<RowRef>> = BTreeMap::new();
         let mut spans = Vec::new();
         for _ in 0..n_traces {
             let id: [u8; 16] = std::array::from_fn(|_| random.bits() as u8);
-            spans.extend(trace(random).into_iter().map(|span| (id, span)));
+            spans.extend(trace(n_keys, random).into_iter().map(|span| (id, span)));
         }
         for place in (1..spans.len()).rev() {
             spans.swap(place, random.below(place as u64 + 1) as usize);
@@ -178,7 +183,7 @@ impl Chunks for Sample {
 
 /// Up to twenty spans: trees, orphans, spans that name themselves or each other, and now and then
 /// the two halves of a call under one id.
-fn trace(random: &mut Random) -> Vec<Sent> {
+fn trace(n_keys: u64, random: &mut Random) -> Vec<Sent> {
     let start = START_UNIX_NANOS + random.below(600_000_000_000) as i64;
     let n_spans = 1 + random.below(20);
     let mut spans: Vec<Sent> = Vec::new();
@@ -197,7 +202,7 @@ fn trace(random: &mut Random) -> Vec<Sent> {
             duration: random.below(2_000_000_000) as i64 - 1_000,
             kind: 1 + random.below(5) as i32,
             name: format!("call {}", random.below(30)),
-            attributes: attributes(random),
+            attributes: attributes(n_keys, random),
         });
     }
     if random.one_in(20) && n_spans > 2 {
@@ -214,9 +219,9 @@ fn trace(random: &mut Random) -> Vec<Sent> {
     spans
 }
 
-fn attributes(random: &mut Random) -> Vec<(String, Value)> {
+fn attributes(n_keys: u64, random: &mut Random) -> Vec<(String, Value)> {
     random.list(9, |random| {
-        let key = random.below(KEYS) * random.below(KEYS) / KEYS;
+        let key = random.below(n_keys) * random.below(n_keys) / n_keys;
         (format!("key.{key}"), value(random))
     })
 }

@@ -11,8 +11,8 @@
 //!   `KeyValueList` in the order received. Two hundred columns over a hundred rows would take
 //!   longer to open than to read (`design.md 5`).
 //! - **columns**: one for each of the most frequent keys **and** type, `attr:<type>:<key>`; all
-//!   other attributes in up to 16 columns `overflow_<nn>`, by [`overflow_bucket`] of the key, each
-//!   a `KeyValueList` in the order received; `attribute_order` for the rows that need it
+//!   other attributes in up to 16 or 64 columns `overflow_<nn>`, by [`overflow_bucket`] of the key,
+//!   each a `KeyValueList` in the order received; `attribute_order` for the rows that need it
 //!   (`stage.rs`).
 //!
 //! Resources and scopes are always lists.
@@ -20,6 +20,7 @@
 mod columns;
 mod counts;
 mod order;
+mod overflow;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -27,12 +28,14 @@ use std::sync::Arc;
 use foldhash::fast::RandomState;
 use suyuan_model::ValueType;
 
+pub(crate) use columns::kind_of;
 pub use columns::{
-    attribute_column_name, event_columns, link_columns, overflow_buckets,
-    parse_attribute_column_name, resource_columns, scope_columns, span_columns, type_name,
+    attribute_column_name, event_columns, link_columns, parse_attribute_column_name,
+    resource_columns, scope_columns, span_columns, type_name,
 };
-pub(crate) use columns::{kind_of, overflow_column_name};
 pub use counts::KeyCounts;
+pub use overflow::{OverflowColumns, SIXTEEN_KEYS_MAX, overflow_bucket, overflow_buckets};
+pub(crate) use overflow::{buckets_of, overflow_column_name, parse_overflow_column_name};
 
 /// What an attribute belongs to. The numbers stand in the key directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -90,9 +93,6 @@ pub const LISTED_KEY_BYTES_MAX: usize = 1_024;
 pub const COLUMNS_ROWS_MIN: u64 = 10_000;
 /// No table has more attribute columns than this.
 pub const COLUMNS_MAX: usize = 128;
-/// Keys without a column are spread over this many columns, so that one rare key does not read
-/// them all.
-pub const OVERFLOW_BUCKETS: usize = 16;
 /// A key with a value in fewer than one row of so many gets no column: the column's pages and
 /// metadata, in every slice, would take more than its values do in the overflow.
 const ROWS_PER_VALUE_MAX: u64 = 10_000;
@@ -118,8 +118,10 @@ pub(crate) struct TableLayout {
     ranks: HashMap<Arc<str>, [u32; ValueType::ALL.len()], RandomState>,
     /// Ranks of the entries that have a column; ascending.
     pub(crate) columns: Vec<u32>,
+    /// The same for all tables of a block.
+    pub(crate) overflow_columns: OverflowColumns,
     /// Bit `n`: there is a column `overflow_<n>`.
-    pub(crate) overflow_buckets: u16,
+    pub(crate) overflow_buckets: u64,
     pub(crate) is_list: bool,
 }
 
@@ -128,15 +130,19 @@ impl Layout {
     ///
     /// Invariant: `counts` has seen every chunk that will be staged.
     pub fn decide(counts: &KeyCounts, n_spans: u64, n_events: u64, n_links: u64) -> Self {
-        let span = counts.of(Scope::Span).decide(n_spans);
-        let event = counts.of(Scope::Event).decide(n_events);
-        let link = counts.of(Scope::Link).decide(n_links);
+        let tables = [(Scope::Span, n_spans), (Scope::Event, n_events), (Scope::Link, n_links)];
+        let overflow_columns = counts.overflow_columns(tables);
+        let [span, event, link] =
+            tables.map(|(scope, n_rows)| counts.of(scope).decide(n_rows, overflow_columns));
         Self { span, event, link }
     }
 
-    /// The layout of a block that exists, from its key directory. Which overflow columns there are
-    /// is not known then; a reader sees it in the file.
-    pub fn from_entries<'a>(entries: impl IntoIterator<Item = &'a KeyEntry>) -> Self {
+    /// The layout of a block that exists, from its key directory and the number of its overflow
+    /// columns. Which of these there are is not known then; a reader sees it in the file.
+    pub fn from_entries<'a>(
+        entries: impl IntoIterator<Item = &'a KeyEntry>,
+        overflow_columns: OverflowColumns,
+    ) -> Self {
         let mut of_scope: [Vec<KeyEntry>; 3] = Default::default();
         for entry in entries {
             if let Some(entries) = of_scope.get_mut(entry.scope as usize) {
@@ -145,9 +151,14 @@ impl Layout {
         }
         let [span, event, link] = of_scope.map(|entries| {
             let is_list = entries.iter().any(|entry| entry.place == Place::List);
-            TableLayout::new(entries, u16::MAX, is_list)
+            TableLayout::new(entries, overflow_columns, overflow_columns.all(), is_list)
         });
         Self { span, event, link }
+    }
+
+    /// How many columns keys without a column are spread over.
+    pub fn overflow_columns(&self) -> OverflowColumns {
+        self.span.overflow_columns
     }
 
     /// The lines of the key directory for spans, events and links, each in canonical order.
@@ -157,7 +168,12 @@ impl Layout {
 }
 
 impl TableLayout {
-    pub(crate) fn new(entries: Vec<KeyEntry>, overflow_buckets: u16, is_list: bool) -> Self {
+    pub(crate) fn new(
+        entries: Vec<KeyEntry>,
+        overflow_columns: OverflowColumns,
+        overflow_buckets: u64,
+        is_list: bool,
+    ) -> Self {
         let mut ranks: HashMap<Arc<str>, _, RandomState> = HashMap::default();
         for (rank, entry) in entries.iter().enumerate() {
             let of_types = ranks.entry(entry.key.clone()).or_insert([NONE; _]);
@@ -165,7 +181,7 @@ impl TableLayout {
         }
         let has_column = |rank: &u32| matches!(entries[*rank as usize].place, Place::Column { .. });
         let columns = (0..entries.len() as u32).filter(has_column).collect();
-        Self { entries, ranks, columns, overflow_buckets, is_list }
+        Self { entries, ranks, columns, overflow_columns, overflow_buckets, is_list }
     }
 
     /// The place of a key and type in the canonical order. Keys without an entry stand behind all
@@ -173,16 +189,9 @@ impl TableLayout {
     pub(crate) fn rank(&self, key: &str, value_type: ValueType) -> u32 {
         match self.ranks.get(key).map(|of_types| of_types[value_type as usize]) {
             Some(rank) if rank != NONE => rank,
-            _ => (self.entries.len() + overflow_bucket(key)) as u32,
+            _ => (self.entries.len() + overflow_bucket(key, self.overflow_columns)) as u32,
         }
     }
-}
-
-/// Which of the 16 overflow columns a key goes to: FNV-1a (64 bits) of the key's bytes, its upper
-/// half XORed into the lower one, modulo 16. Part of the format.
-pub fn overflow_bucket(key: &str) -> usize {
-    let hash = fnv1a(FNV_OFFSET, key.as_bytes());
-    ((hash ^ (hash >> 32)) % OVERFLOW_BUCKETS as u64) as usize
 }
 
 /// Names a scope, key and type in 64 bits: FNV-1a of the scope's number, the type's number and the

@@ -19,6 +19,7 @@ use suyuan_wal::{Position, Uuid};
 use suyuan_wire::protobuf::Malformed;
 
 use crate::directory::KeyDirectory;
+use crate::layout::OverflowColumns;
 
 pub(crate) mod check;
 mod encoding;
@@ -90,6 +91,8 @@ pub struct BlockMeta {
     /// Number of the catalog entry at which a compaction decided what goes in; 0 for a seal. A
     /// tombstone of a later entry is not applied to this block yet.
     pub content_seq: u64,
+    /// How many columns attributes without a column of their own are spread over.
+    pub overflow_columns: OverflowColumns,
 }
 
 /// The traces that a block may hold: those whose hash is in the range, both ends included.

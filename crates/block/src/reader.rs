@@ -22,7 +22,7 @@ use suyuan_objects::{ObjectError, Objects, ReadMeter};
 use crate::column::{Column, Values};
 use crate::file::read::{FileReader, Keep, ReadCache, ReadError as FileError};
 use crate::filter::{FilterError, IdFilter, TenantSeed};
-use crate::layout::{Layout, OVERFLOW_BUCKETS, Scope, overflow_column_name};
+use crate::layout::{Layout, Scope, overflow_bucket, overflow_buckets, overflow_column_name};
 use crate::meta::{BlockMeta, SideRows, SliceMeta, TenantMeta, TenantRange};
 use crate::traces::{TraceTable, TraceTableError};
 use crate::unstage::{Part, SpanParts, UnstageError, unstage};
@@ -158,7 +158,7 @@ impl Drop for BlockReader {
 impl BlockReader {
     /// Opens no file yet. `cache` is shared by all blocks.
     pub fn new(objects: Arc<dyn Objects>, meta: BlockMeta, cache: Arc<ReadCache>) -> Self {
-        let layout = Layout::from_entries(meta.keys.entries());
+        let layout = Layout::from_entries(meta.keys.entries(), meta.overflow_columns);
         Self {
             objects,
             meta,
@@ -344,10 +344,10 @@ impl BlockReader {
         Ok(traces)
     }
 
-    /// Where attributes without a column of their own lie: bit `n` says that the file has a column
-    /// `overflow_<n>`. All bits of a list, in which nothing is told apart; of resources and scopes
-    /// none.
-    pub fn overflow_buckets(&self, scope: Scope) -> Result<u16, ReadError> {
+    /// Where attributes without a column of their own lie: bit `n` says that there may be some whose
+    /// key has the number `n` of 64. All bits of a list, in which nothing is told apart; of
+    /// resources and scopes none.
+    pub fn overflow_buckets(&self, scope: Scope) -> Result<u64, ReadError> {
         let file = match scope {
             Scope::Span => self.spans()?,
             Scope::Event if self.meta.file(EVENTS).is_some() => {
@@ -358,12 +358,14 @@ impl BlockReader {
             }
             _ => return Ok(0),
         };
-        if file.file.column("attributes").is_some() {
-            return Ok(u16::MAX);
-        }
-        let has_column =
-            |bucket: &usize| file.file.column(&overflow_column_name(*bucket)).is_some();
-        Ok((0..OVERFLOW_BUCKETS).filter(has_column).fold(0, |bits, bucket| bits | 1 << bucket))
+        Ok(overflow_buckets(file.names(), self.meta.overflow_columns))
+    }
+
+    /// The column of a file that holds a key among others: its list, or the key's overflow. Nothing
+    /// if no row has such a key.
+    fn shared_column(&self, file: &FileReader, key: &str) -> Option<usize> {
+        let bucket = || overflow_bucket(key, self.meta.overflow_columns);
+        file.column("attributes").or_else(|| file.column(&overflow_column_name(bucket())))
     }
 
     /// A tenant's rows of a slice in pieces of which each is one page of most columns. Nothing is

@@ -33,6 +33,8 @@ pub enum UnstageError {
     KeyValues { column: String, error: KeyValuesError },
     #[error("column `{column}` has an attribute that belongs elsewhere, in row {row}")]
     Misplaced { column: String, row: u32 },
+    #[error("column `{column}` is none of the block's {n_columns} overflow columns")]
+    NoSuchOverflow { column: String, n_columns: u32 },
     #[error("column `attribute_order` does not fit the attributes of row {row}")]
     WrongOrder { row: u32 },
     #[error("there are more than 128 attribute columns")]

@@ -452,6 +452,7 @@ impl BlockWriter {
             key_id: String::new(),
             compaction_level: origin.compaction_level,
             content_seq: origin.content_seq,
+            overflow_columns: self.layout.overflow_columns(),
         })
     }
 }

@@ -11,7 +11,7 @@ mod pruning;
 #[path = "stage/support.rs"]
 mod support;
 
-use suyuan_block::layout::{KeyCounts, Layout};
+use suyuan_block::layout::{KeyCounts, Layout, OverflowColumns};
 use suyuan_block::stage::{SharedRows, SliceColumns, SliceStage, Trees};
 use suyuan_block::unstage::{SpanParts, unstage};
 use suyuan_block::{Column, Values};
@@ -26,7 +26,16 @@ fn check(shape: Shape, n_rows_told: u64, seed: u64) {
     let mut random = Random::new(seed);
     let chunks = chunks_of(&mut random, shape);
     let block = stage(&chunks, n_rows_told, &mut random);
+    assert_eq!(block.layout.overflow_columns(), overflow_columns_of(shape), "seed {seed}");
     block.check_rows(&chunks, seed);
+}
+
+/// How many overflow columns blocks of random tables have.
+fn overflow_columns_of(shape: Shape) -> OverflowColumns {
+    match shape {
+        Shape::KeysWithoutEnd => OverflowColumns::SixtyFour,
+        Shape::FewKeys | Shape::ManyKeys | Shape::DistinctTexts => OverflowColumns::Sixteen,
+    }
 }
 
 #[test]
@@ -69,13 +78,32 @@ fn requests_of_every_shape_come_back() {
 
 #[test]
 fn a_layout_that_comes_from_its_own_entries_reads_the_same() {
-    for seed in 0..10 {
+    let check = |shape: Shape, seed: u64| {
         let mut random = Random::new(seed);
-        let chunks = chunks_of(&mut random, Shape::ManyKeys);
+        let chunks = chunks_of(&mut random, shape);
         let mut block = stage(&chunks, 200_000, &mut random);
-        block.layout = Layout::from_entries(&block.layout.entries().cloned().collect::<Vec<_>>());
+        let entries: Vec<_> = block.layout.entries().cloned().collect();
+        block.layout = Layout::from_entries(&entries, block.layout.overflow_columns());
         block.check_rows(&chunks, seed);
-    }
+    };
+    (0..10).for_each(|seed| check(Shape::ManyKeys, seed));
+    check(Shape::KeysWithoutEnd, 10);
+}
+
+#[test]
+fn overflow_that_is_read_as_another_number_of_columns_is_refused() {
+    let check = |shape: Shape, wrong: OverflowColumns, expected: &str| {
+        let mut random = Random::new(4);
+        let chunks = chunks_of(&mut random, shape);
+        let mut block = stage(&chunks, 200_000, &mut random);
+        let entries: Vec<_> = block.layout.entries().cloned().collect();
+        block.layout = Layout::from_entries(&entries, wrong);
+        let error = block.read(0).expect_err("there is something in the overflow").to_string();
+        assert!(error.contains(expected), "{error}");
+    };
+    let expected = "column `overflow_16` is none of the block's 16 overflow columns";
+    check(Shape::KeysWithoutEnd, OverflowColumns::Sixteen, expected);
+    check(Shape::ManyKeys, OverflowColumns::SixtyFour, "belongs elsewhere");
 }
 
 #[test]

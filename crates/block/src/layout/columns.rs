@@ -6,7 +6,7 @@
 
 use suyuan_model::ValueType;
 
-use super::{Layout, OVERFLOW_BUCKETS, Place, TableLayout};
+use super::{Layout, Place, TableLayout, buckets_of, overflow_column_name};
 use crate::column::{ColumnSpec, Compression, Encoding, Kind};
 
 /// `spans.parquet`.
@@ -107,14 +107,9 @@ fn push_attributes(columns: &mut Vec<ColumnSpec>, table: &TableLayout) {
             )
         });
     }
-    for bucket in 0..OVERFLOW_BUCKETS {
-        if table.overflow_buckets & 1 << bucket != 0 {
-            columns.push(ColumnSpec::optional(
-                &overflow_column_name(bucket),
-                Kind::Bytes,
-                Encoding::Plain,
-            ));
-        }
+    for bucket in buckets_of(table.overflow_buckets) {
+        let name = overflow_column_name(bucket);
+        columns.push(ColumnSpec::optional(&name, Kind::Bytes, Encoding::Plain));
     }
     columns.push(ColumnSpec::optional("attribute_order", Kind::Bytes, Encoding::Dictionary));
 }
@@ -122,11 +117,6 @@ fn push_attributes(columns: &mut Vec<ColumnSpec>, table: &TableLayout) {
 /// The name of an attribute's column.
 pub fn attribute_column_name(key: &str, value_type: ValueType) -> String {
     format!("attr:{}:{key}", type_name(value_type))
-}
-
-/// The name of the column of an overflow bucket.
-pub(crate) fn overflow_column_name(bucket: usize) -> String {
-    format!("overflow_{bucket:02}")
 }
 
 /// As column names say it.
@@ -148,19 +138,6 @@ pub fn parse_attribute_column_name(name: &str) -> Option<(ValueType, &str)> {
     let (type_said, key) = name.strip_prefix("attr:")?.split_once(':')?;
     let value_type = ValueType::ALL.into_iter().find(|t| type_name(*t) == type_said)?;
     Some((value_type, key))
-}
-
-/// Bit `n` says that a file with these columns has, or for all its columns tell may need, a column
-/// `overflow_<n>`: a list may hold keys twice.
-pub fn overflow_buckets<'a>(names: impl IntoIterator<Item = &'a str>) -> u16 {
-    let bucket = |name: &str| match name.strip_prefix("overflow_") {
-        Some(number) => {
-            number.parse::<usize>().ok().filter(|n| *n < OVERFLOW_BUCKETS).map_or(0, |n| 1 << n)
-        }
-        None if name == "attributes" => u16::MAX,
-        None => 0,
-    };
-    names.into_iter().map(bucket).fold(0, |buckets, bucket| buckets | bucket)
 }
 
 pub(crate) fn kind_of(value_type: ValueType) -> (Kind, Encoding) {

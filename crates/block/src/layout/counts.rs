@@ -14,8 +14,8 @@ use hashbrown::HashTable;
 use suyuan_model::{AttributeColumn, AttributeTable, Chunk, Strings, ValueType, Values};
 
 use super::{
-    COLUMNS_MAX, COLUMNS_ROWS_MIN, ID_WEIGHT, KeyEntry, LISTED_KEY_BYTES_MAX, Place,
-    ROWS_PER_VALUE_MAX, Scope, TableLayout, order, overflow_bucket,
+    COLUMNS_MAX, COLUMNS_ROWS_MIN, ID_WEIGHT, KeyEntry, LISTED_KEY_BYTES_MAX, OverflowColumns,
+    Place, ROWS_PER_VALUE_MAX, Scope, TableLayout, order, overflow_bucket,
 };
 
 /// With more keys than this the rarer half of them is forgotten, its overflow buckets excepted.
@@ -39,6 +39,8 @@ const ID_BYTES: std::ops::RangeInclusive<usize> = 6..=64;
 #[derive(Clone, Debug)]
 pub struct KeyCounts {
     tables: [TableCounts; 3],
+    /// What comes of these counts has no fewer.
+    overflow_columns_min: OverflowColumns,
 }
 
 #[derive(Clone, Debug)]
@@ -50,8 +52,9 @@ pub(super) struct TableCounts {
     hasher: RandomState,
     /// How many rows have these keys in this order.
     shapes: HashMap<Box<[u32]>, u64, RandomState>,
-    /// The overflow buckets of keys that were forgotten.
-    forgotten_buckets: u16,
+    /// The overflow buckets of keys that were forgotten, as in a block of 64: it is not known yet
+    /// how many there will be.
+    forgotten_buckets: u64,
 }
 
 #[derive(Clone, Debug)]
@@ -71,7 +74,8 @@ struct KeyCount {
 
 impl Default for KeyCounts {
     fn default() -> Self {
-        Self { tables: [Scope::Span, Scope::Event, Scope::Link].map(TableCounts::new) }
+        let tables = [Scope::Span, Scope::Event, Scope::Link].map(TableCounts::new);
+        Self { tables, overflow_columns_min: OverflowColumns::default() }
     }
 }
 
@@ -90,7 +94,7 @@ impl KeyCounts {
         &mut self,
         scope: Scope,
         entries: impl IntoIterator<Item = &'a KeyEntry>,
-        overflow_buckets: u16,
+        overflow_buckets: u64,
     ) {
         let Some(table) = self.tables.get_mut(scope as usize) else { return };
         let mut shape = Vec::new();
@@ -108,11 +112,26 @@ impl KeyCounts {
         table.forget_rare_keys();
     }
 
+    /// What comes of the counts has no fewer overflow columns than a block whose rows go in: its
+    /// directory need not name all its keys.
+    pub fn add_overflow_columns(&mut self, columns: OverflowColumns) {
+        self.overflow_columns_min = self.overflow_columns_min.max(columns);
+    }
+
     /// Adds what was counted elsewhere.
     pub fn merge(&mut self, other: &Self) {
         for (table, other) in self.tables.iter_mut().zip(&other.tables) {
             table.merge(other);
         }
+        self.add_overflow_columns(other.overflow_columns_min);
+    }
+
+    /// How many overflow columns a block has with so many rows of each table.
+    pub(super) fn overflow_columns(&self, n_rows: [(Scope, u64); 3]) -> OverflowColumns {
+        let for_table = |(scope, n_rows)| {
+            OverflowColumns::for_keys(self.of(scope).n_keys_without_column(n_rows))
+        };
+        n_rows.into_iter().map(for_table).fold(self.overflow_columns_min, OverflowColumns::max)
     }
 
     pub(super) fn of(&self, scope: Scope) -> &TableCounts {
@@ -132,8 +151,25 @@ impl TableCounts {
         }
     }
 
+    /// How many of the keys and types known share columns with others; of a list none.
+    fn n_keys_without_column(&self, n_rows: u64) -> usize {
+        if n_rows < COLUMNS_ROWS_MIN {
+            return 0;
+        }
+        let keys = 0..self.keys.len() as u32;
+        let n_wanting = keys.filter(|key| self.wants_column(*key, n_rows)).count();
+        self.keys.len() - n_wanting.min(COLUMNS_MAX)
+    }
+
+    /// Whether a key gets a column among so many rows if there is room.
+    fn wants_column(&self, key: u32, n_rows: u64) -> bool {
+        let count = &self.keys[key as usize];
+        let n_values_min = (n_rows / ROWS_PER_VALUE_MAX).max(1);
+        count.value_type != ValueType::Empty && count.n_values >= n_values_min && !self.is_long(key)
+    }
+
     /// The layout for so many rows.
-    pub(super) fn decide(&self, n_rows: u64) -> TableLayout {
+    pub(super) fn decide(&self, n_rows: u64, overflow_columns: OverflowColumns) -> TableLayout {
         let is_list = n_rows < COLUMNS_ROWS_MIN;
         let mut by_weight: Vec<u32> = (0..self.keys.len() as u32).collect();
         by_weight.sort_by(|left, right| {
@@ -141,13 +177,7 @@ impl TableCounts {
             let by_name = || (left.value_type, &left.key).cmp(&(right.value_type, &right.key));
             right.weight().cmp(&left.weight()).then_with(by_name)
         });
-        let n_values_min = (n_rows / ROWS_PER_VALUE_MAX).max(1);
-        let wants_column = |key: &u32| {
-            let count = &self.keys[*key as usize];
-            count.value_type != ValueType::Empty
-                && count.n_values >= n_values_min
-                && !self.is_long(*key)
-        };
+        let wants_column = |key: &u32| self.wants_column(*key, n_rows);
         let mut has_column = vec![false; self.keys.len()];
         if !is_list {
             for key in by_weight.iter().copied().filter(wants_column).take(COLUMNS_MAX) {
@@ -158,10 +188,10 @@ impl TableCounts {
         by_weight.sort_by_key(|key| (self.is_long(*key), !has_column[*key as usize]));
         let n_short = by_weight.partition_point(|key| !self.is_long(*key));
         let listed = n_short.min(self.scope.entries_max());
-        let mut overflow_buckets = self.forgotten_buckets;
+        let mut overflow_buckets = overflow_columns.fold(self.forgotten_buckets);
         for (count, has_column) in self.keys.iter().zip(&has_column) {
             if !has_column || count.repeats {
-                overflow_buckets |= 1 << overflow_bucket(&count.key);
+                overflow_buckets |= 1 << overflow_bucket(&count.key, overflow_columns);
             }
         }
         let in_order = order::canonical(&by_weight[..listed], self.shapes_in_order());
@@ -180,7 +210,8 @@ impl TableCounts {
                 place,
             }
         };
-        TableLayout::new(in_order.into_iter().map(entry).collect(), overflow_buckets, is_list)
+        let entries = in_order.into_iter().map(entry).collect();
+        TableLayout::new(entries, overflow_columns, overflow_buckets, is_list)
     }
 
     fn is_long(&self, key: u32) -> bool {
@@ -341,7 +372,8 @@ impl TableCounts {
                 new_numbers.insert(*old, kept.len() as u32);
                 kept.push(count.clone());
             } else {
-                self.forgotten_buckets |= 1 << overflow_bucket(&count.key);
+                let bucket = overflow_bucket(&count.key, OverflowColumns::SixtyFour);
+                self.forgotten_buckets |= 1 << bucket;
             }
         }
         self.keys = kept;

@@ -91,7 +91,7 @@ fn few_rows_are_a_list_and_rare_keys_have_no_column() {
     assert_eq!(names(&small), ["attributes"]);
     let large = Layout::decide(&counts, 100_000, 0, 0);
     assert_eq!(drawn(&large), "often+ rare nothing half+");
-    let overflow = |key| format!("overflow_{:02}", overflow_bucket(key));
+    let overflow = |key| overflow_column_name(overflow_bucket(key, large.overflow_columns()));
     let mut overflows = vec![overflow("rare"), overflow("nothing")];
     overflows.sort();
     let mut expected = vec!["attr:string:often".to_owned(), "attr:string:half".to_owned()];
@@ -106,7 +106,8 @@ fn a_key_that_comes_twice_has_an_overflow_beside_its_column() {
     let columns = span_columns(&layout);
     let overflow: Vec<&str> =
         columns.iter().map(|c| &*c.name).filter(|name| name.starts_with("overflow")).collect();
-    assert_eq!(overflow, [format!("overflow_{:02}", overflow_bucket("a"))]);
+    let bucket = overflow_bucket("a", OverflowColumns::Sixteen);
+    assert_eq!(overflow, [overflow_column_name(bucket)]);
 }
 
 #[test]
@@ -156,8 +157,75 @@ fn of_a_flood_of_keys_the_frequent_ones_are_listed() {
         layout.entries().map(|entry| (&*entry.key, entry.count)).collect();
     assert_eq!(listed.len(), Scope::Span.entries_max());
     assert!(listed.contains(&("often", 4_000)) && listed.contains(&("also", 4_000)));
-    let buckets = span_columns(&layout).into_iter().filter(|c| c.name.starts_with("overflow_"));
-    assert_eq!(buckets.count(), OVERFLOW_BUCKETS);
+    assert_eq!(overflow_names(&layout).len(), 64);
+}
+
+fn overflow_names(layout: &Layout) -> Vec<String> {
+    let names = span_columns(layout).into_iter().map(|column| column.name);
+    names.filter(|name| name.starts_with("overflow_")).collect()
+}
+
+fn keys(n_keys: usize) -> Vec<String> {
+    (0..n_keys).map(|n| format!("k{n}")).collect()
+}
+
+#[test]
+fn more_than_1_024_keys_without_a_column_make_64_overflow_columns() {
+    let decide = |n_keys: usize, n_rows: u64| {
+        let layout = Layout::decide(&counts(&[(1, &keys(n_keys).join(" "))]), n_rows, 0, 0);
+        (layout.overflow_columns(), overflow_names(&layout))
+    };
+    let n_keys_max = SIXTEEN_KEYS_MAX + COLUMNS_MAX;
+    let (columns, names) = decide(n_keys_max, COLUMNS_ROWS_MIN);
+    assert_eq!((columns, names.len()), (OverflowColumns::Sixteen, 16));
+    let (columns, names) = decide(n_keys_max + 1, COLUMNS_ROWS_MIN);
+    assert_eq!((columns, names.len()), (OverflowColumns::SixtyFour, 64));
+    assert_eq!((&*names[0], &*names[63]), ("overflow_00", "overflow_63"));
+    let (columns, names) = decide(n_keys_max + 1, COLUMNS_ROWS_MIN - 1);
+    assert_eq!((columns, names.len()), (OverflowColumns::Sixteen, 0), "a list shares no columns");
+    let one_key_too_many = counts(&[(1, &keys(n_keys_max + 1).join(" "))]);
+    let of_events = Layout::decide(&one_key_too_many, 0, COLUMNS_ROWS_MIN, 0);
+    assert_eq!(of_events.overflow_columns(), OverflowColumns::Sixteen, "only spans have keys");
+}
+
+#[test]
+fn a_block_of_64_overflow_columns_stays_one_whose_keys_are_not_all_known() {
+    let mut from_64 = counts(&[(50, "often"), (1, "twice twice")]);
+    from_64.add_overflow_columns(OverflowColumns::SixtyFour);
+    from_64.add_overflow_columns(OverflowColumns::Sixteen);
+    let mut merged = counts(&[(9, "often")]);
+    merged.merge(&from_64);
+    let layout = Layout::decide(&merged, COLUMNS_ROWS_MIN, 0, 0);
+    assert_eq!(layout.overflow_columns(), OverflowColumns::SixtyFour);
+    let bucket = overflow_bucket("twice", OverflowColumns::SixtyFour);
+    assert_eq!(overflow_names(&layout), [overflow_column_name(bucket)]);
+}
+
+#[test]
+fn what_16_columns_may_hold_has_room_in_64_and_the_other_way_round() {
+    use OverflowColumns::{Sixteen, SixtyFour};
+    for key in keys(500) {
+        let [of_16, of_64] = [Sixteen, SixtyFour].map(|columns| overflow_bucket(&key, columns));
+        assert_eq!(of_64 % 16, of_16);
+        let name = |bucket: usize| overflow_column_name(bucket);
+        let [said_by_16, said_by_64] = [(of_16, Sixteen), (of_64, SixtyFour)]
+            .map(|(bucket, columns)| overflow_buckets([&*name(bucket)], columns));
+        assert_eq!((said_by_16.count_ones(), said_by_64), (4, 1 << of_64));
+        assert!(said_by_16 & said_by_64 != 0, "{key}");
+        for said in [said_by_16, said_by_64] {
+            let mut counts = counts(&[(1, "often")]);
+            counts.add_entries(Scope::Span, [], said);
+            let layout = Layout::decide(&counts, COLUMNS_ROWS_MIN, 0, 0);
+            assert_eq!(overflow_names(&layout), [name(of_16)]);
+            counts.add_overflow_columns(SixtyFour);
+            let layout = Layout::decide(&counts, COLUMNS_ROWS_MIN, 0, 0);
+            let names = overflow_names(&layout);
+            assert!(names.contains(&name(of_64)) && names.len() as u32 == said.count_ones());
+        }
+    }
+    assert_eq!(overflow_buckets(["attributes"], Sixteen), u64::MAX);
+    assert_eq!(overflow_buckets(["attributes"], SixtyFour), u64::MAX);
+    assert_eq!(overflow_buckets(["overflow_16", "overflow_x", "name"], Sixteen), 0);
 }
 
 #[test]
@@ -166,11 +234,11 @@ fn what_a_directory_says_is_counted_like_its_rows() {
     let first = Layout::decide(&counts(&lines), 20_000, 0, 0);
     let mut merged = KeyCounts::default();
     let entries: Vec<KeyEntry> = first.entries().cloned().collect();
-    merged.add_entries(Scope::Span, &entries, overflow_buckets(["name", "overflow_03"]));
+    let buckets = overflow_buckets(["name", "overflow_03"], first.overflow_columns());
+    merged.add_entries(Scope::Span, &entries, buckets);
     let second = Layout::decide(&merged, 20_000, 0, 0);
     assert_eq!(second.entries().cloned().collect::<Vec<_>>(), entries);
     assert!(span_columns(&second).iter().any(|column| column.name == "overflow_03"));
-    assert_eq!(overflow_buckets(["attributes"]), u16::MAX);
 }
 
 #[test]
@@ -192,9 +260,12 @@ fn names_of_columns_say_key_and_type() {
 /// These numbers stand in files.
 #[test]
 fn hashes_of_keys_never_change() {
-    let buckets: Vec<usize> =
-        ["", "a", "http.route", "db.statement", "键"].map(overflow_bucket).to_vec();
-    assert_eq!(buckets, [1, 0, 15, 10, 1]);
+    let buckets = |columns| {
+        let keys = ["", "a", "http.route", "db.statement", "键", "user.id", "key.1000"];
+        keys.map(|key| overflow_bucket(key, columns))
+    };
+    assert_eq!(buckets(OverflowColumns::Sixteen), [1, 0, 15, 10, 1, 12, 6]);
+    assert_eq!(buckets(OverflowColumns::SixtyFour), [1, 0, 31, 10, 1, 60, 22]);
     assert_eq!(key_hash(Scope::Span, "a", ValueType::String), 0xd949_cd18_6c0c_84a1);
     assert_eq!(key_hash(Scope::Link, "", ValueType::Map), 0x0839_5107_b4f1_3126);
 }

@@ -16,9 +16,13 @@ use super::{
     TENANT_RANGES_MAX, TENANTS_MAX, TenantMeta, TenantRange, TimeRange,
 };
 use crate::directory::KeyDirectory;
+use crate::layout::OverflowColumns;
 
-/// Must-understand features this program knows. None are given out yet.
-const FEATURES_KNOWN: [&str; 0] = [];
+/// The block has 64 overflow columns. A program that does not know it would look for a key in the
+/// wrong one, and find nothing.
+const OVERFLOW_64: &str = "overflow-64";
+/// Must-understand features this program knows.
+const FEATURES_KNOWN: [&str; 1] = [OVERFLOW_64];
 
 /// What the frame is compressed with: a meta is written once and read at every start.
 const ZSTD_LEVEL: i32 = 6;
@@ -30,6 +34,9 @@ pub(super) fn encode(meta: &BlockMeta) -> Result<Vec<u8>, MetaError> {
         .map_err(|error| MetaError::Compress { problem: error.to_string() })?;
     let mut writer = Writer::new();
     writer.varint(1, FORMAT_VERSION.into());
+    if meta.overflow_columns == OverflowColumns::SixtyFour {
+        writer.bytes(2, OVERFLOW_64.as_bytes());
+    }
     writer.varint(3, body.len() as u64);
     writer.bytes(4, &frame);
     Ok(writer.into_bytes())
@@ -57,10 +64,13 @@ pub(super) fn decode(encoded: &[u8]) -> Result<BlockMeta, MetaError> {
         return Err(MetaError::UnknownFeature { feature: feature.to_string() });
     }
     demand_size(body_bytes)?;
-    match zstd::bulk::decompress(frame, body_bytes as usize) {
-        Ok(body) if body.len() as u64 == body_bytes => decode_body(&body),
-        _ => Err(MetaError::Body { bytes: body_bytes }),
-    }
+    let body = zstd::bulk::decompress(frame, body_bytes as usize).ok();
+    let body = body.filter(|body| body.len() as u64 == body_bytes);
+    let meta = decode_body(&body.ok_or(MetaError::Body { bytes: body_bytes })?)?;
+    let is_64 = meta.overflow_columns == OverflowColumns::SixtyFour;
+    let is_said = features.contains(&OVERFLOW_64) == is_64;
+    demand(is_said, "overflow_columns", "is not what the features say")?;
+    Ok(meta)
 }
 
 fn demand_size(bytes: u64) -> Result<(), MetaError> {
@@ -113,6 +123,9 @@ pub(super) fn encode_body(meta: &BlockMeta) -> Vec<u8> {
     w.bytes(16, meta.key_id.as_bytes());
     w.varint(17, meta.compaction_level.into());
     w.varint(18, meta.content_seq);
+    if meta.overflow_columns != OverflowColumns::default() {
+        w.varint(19, meta.overflow_columns.count().into());
+    }
     writer.into_bytes()
 }
 
@@ -189,6 +202,7 @@ pub(super) fn decode_body(body: &[u8]) -> Result<BlockMeta, MetaError> {
         key_id: String::new(),
         compaction_level: 0,
         content_seq: 0,
+        overflow_columns: OverflowColumns::default(),
     };
     each_field("Body", body, |field| {
         match field.number() {
@@ -213,6 +227,7 @@ pub(super) fn decode_body(body: &[u8]) -> Result<BlockMeta, MetaError> {
             16 => meta.key_id = field.text("key_id")?.to_owned(),
             17 => meta.compaction_level = field.u32("compaction_level")?,
             18 => meta.content_seq = field.u64()?,
+            19 => meta.overflow_columns = read_overflow_columns(field)?,
             _ => {}
         }
         Ok(())
@@ -383,6 +398,13 @@ fn read_rollup(field: MetaField<'_>) -> Result<RollupMeta, MetaError> {
         Ok(())
     })?;
     Ok(rollup)
+}
+
+fn read_overflow_columns(field: MetaField<'_>) -> Result<OverflowColumns, MetaError> {
+    const NAME: &str = "overflow_columns";
+    let problem = "is neither 16 nor 64";
+    let count = field.u32(NAME)?;
+    OverflowColumns::from_count(count).ok_or(MetaError::BadValue { field: NAME, problem })
 }
 
 /// Tenants are read when all slices are known, whose rows they share out.

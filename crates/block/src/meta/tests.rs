@@ -11,7 +11,7 @@ use suyuan_wire::protobuf::Writer;
 
 use super::*;
 use crate::directory::DirectoryBuilder;
-use crate::layout::{KeyEntry, Layout, Place, Scope};
+use crate::layout::{KeyEntry, Layout, OverflowColumns, Place, Scope};
 
 const SECOND: i64 = 1_000_000_000;
 const NOW: i64 = 1_741_392_000 * SECOND;
@@ -94,6 +94,7 @@ fn meta_of(shares: &[Shares], keys: KeyDirectory) -> BlockMeta {
         key_id: String::new(),
         compaction_level: 2,
         content_seq: 17,
+        overflow_columns: OverflowColumns::Sixteen,
     }
 }
 
@@ -204,6 +205,40 @@ fn what_does_not_hold_together_is_refused_on_the_way_out() {
 }
 
 #[test]
+fn a_block_of_64_overflow_columns_says_so_to_programs_that_do_not_know_it() {
+    let sixteen = small();
+    let sixty_four = BlockMeta { overflow_columns: OverflowColumns::SixtyFour, ..small() };
+    let encoded = sixty_four.encode().expect("it holds together");
+    let mut features = Vec::new();
+    fields::each_field("BlockMeta", &encoded, |field| {
+        if field.number() == 2 {
+            features.push(field.long_text("features")?.to_owned());
+        }
+        Ok(())
+    })
+    .expect("what was encoded");
+    assert_eq!(features, ["overflow-64"]);
+    assert_eq!(BlockMeta::decode(&encoded), Ok(sixty_four.clone()));
+
+    let refused = "block meta: `overflow_columns` is not what the features say";
+    let mut feature_alone = Writer::append_to(sixteen.encode().expect("it holds together"));
+    feature_alone.bytes(2, b"overflow-64");
+    let error = BlockMeta::decode(feature_alone.as_bytes()).expect_err("it has 16");
+    assert_eq!(error.to_string(), refused);
+    let body = encoding::encode_body(&sixty_four);
+    let mut number_alone = Writer::new();
+    number_alone.varint(1, FORMAT_VERSION.into());
+    number_alone.varint(3, body.len() as u64);
+    number_alone.bytes(4, &zstd::bulk::compress(&body, 1).expect("it is compressed"));
+    let error = BlockMeta::decode(number_alone.as_bytes()).expect_err("no feature says 64");
+    assert_eq!(error.to_string(), refused);
+
+    let mut body = Writer::append_to(encoding::encode_body(&sixteen));
+    body.varint(19, 16);
+    assert_eq!(BlockMeta::decode_body(body.as_bytes()), Ok(sixteen));
+}
+
+#[test]
 fn a_later_program_may_add_and_is_refused_by_name() {
     let meta = small();
     let encoded = meta.encode().expect("it holds together");
@@ -254,6 +289,10 @@ fn a_body_that_lies_is_refused_where_it_lies() {
     check(&|w| w.message(10, |w| w.bytes(1, b"zz")), "`tenants.ranges` are none");
     check(&|w| w.varint(13, 1 << 40), "`sort_rule` goes beyond 2^32");
     check(&|w| w.message(15, |_| ()), "`rollup.step_nanos` is 0");
+    for count in [0, 15, 32, 128] {
+        check(&|w| w.varint(19, count), "`overflow_columns` is neither 16 nor 64");
+    }
+    check(&|w| w.varint(19, 1 << 32 | 16), "`overflow_columns` goes beyond 2^32");
     check(
         &|w| w.message(11, |w| w.message(1, |w| w.varint(3, 8))),
         "`keys.entries.type` is not one this program knows",
@@ -339,9 +378,14 @@ proptest! {
         entries in key_entries(),
         content_seq in any::<u64>(),
         span_time in any::<(i64, i64)>(),
+        overflow_columns in prop::sample::select(vec![
+            OverflowColumns::Sixteen,
+            OverflowColumns::SixtyFour,
+        ]),
     ) {
         let mut meta = meta_of(&shares, KeyDirectory::of_entries(entries));
         meta.content_seq = content_seq;
+        meta.overflow_columns = overflow_columns;
         meta.span_time = TimeRange::of(span_time.0).union(TimeRange::of(span_time.1));
         let has_rows = |share: &Vec<(u32, u32)>| share.iter().any(|(n_rows, _)| *n_rows > 0);
         let is_sound = shares.iter().all(has_rows) && meta.slices.iter().all(|s| s.n_rows > 0);

@@ -14,7 +14,7 @@ use super::{BlockReader, OpenFile, ReadError};
 use crate::column::Values;
 use crate::directory::Presence;
 use crate::file::read::NumberBounds;
-use crate::layout::{Place, Scope, attribute_column_name, overflow_bucket, overflow_column_name};
+use crate::layout::{Place, Scope, attribute_column_name};
 
 /// A value that a span must have exactly.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -224,9 +224,8 @@ impl BlockReader {
                 Ok(if is_null(&column) { KeyColumn::Nowhere } else { KeyColumn::Column(column) })
             }
             KeyPlace::Mixed => {
-                let list = spans.file.column("attributes");
-                let bucket = || spans.file.column(&overflow_column_name(overflow_bucket(key)));
-                let has_some = list.or_else(bucket).is_some_and(|column| !is_null(&column));
+                let column = self.shared_column(&spans.file, key);
+                let has_some = column.is_some_and(|column| !is_null(&column));
                 Ok(if has_some { KeyColumn::Unknown } else { KeyColumn::Nowhere })
             }
         }

@@ -15,7 +15,9 @@ use super::StageError;
 use super::values::{ColumnStage, NONE, Scratch};
 use crate::column::{Column, Kind};
 use crate::key_values;
-use crate::layout::{OVERFLOW_BUCKETS, TableLayout, attribute_column_name, overflow_bucket};
+use crate::layout::{
+    TableLayout, attribute_column_name, buckets_of, overflow_bucket, overflow_column_name,
+};
 
 #[derive(Debug)]
 pub(super) struct AttributeStage {
@@ -49,7 +51,7 @@ struct ShapePlan {
     /// For each attribute of the shape the bucket it goes to, or [`IN_COLUMN`]; empty if all have
     /// columns.
     buckets: Vec<u8>,
-    used_buckets: u16,
+    used_buckets: u64,
     /// Its number in the column of orders, or [`NONE`].
     order: u32,
 }
@@ -58,7 +60,8 @@ const IN_COLUMN: u8 = u8::MAX;
 
 impl AttributeStage {
     pub(super) fn new(layout: &TableLayout) -> Self {
-        let mut column_of_rank = vec![NONE; layout.entries.len() + OVERFLOW_BUCKETS];
+        let n_buckets = layout.overflow_columns.count() as usize;
+        let mut column_of_rank = vec![NONE; layout.entries.len() + n_buckets];
         let mut columns = Vec::new();
         for rank in &layout.columns {
             let entry = &layout.entries[*rank as usize];
@@ -66,9 +69,9 @@ impl AttributeStage {
             let name = attribute_column_name(&entry.key, entry.value_type);
             columns.push(NamedStage::new(name, crate::layout::kind_of(entry.value_type).0));
         }
-        let overflow = (0..OVERFLOW_BUCKETS).map(|bucket| {
+        let overflow = (0..n_buckets).map(|bucket| {
             let has_column = !layout.is_list && layout.overflow_buckets & 1 << bucket != 0;
-            has_column.then(|| NamedStage::new(format!("overflow_{bucket:02}"), Kind::Bytes))
+            has_column.then(|| NamedStage::new(overflow_column_name(bucket), Kind::Bytes))
         });
         let mut overflow: Vec<Option<NamedStage>> = overflow.collect();
         if layout.is_list {
@@ -134,7 +137,7 @@ impl AttributeStage {
             return Target { rank: 0, column: NONE, bucket: 0 };
         }
         let rank = self.layout.rank(&column.key, column.value_type);
-        let bucket = overflow_bucket(&column.key) as u8;
+        let bucket = overflow_bucket(&column.key, self.layout.overflow_columns) as u8;
         Target { rank, column: self.column_of_rank[rank as usize], bucket }
     }
 
@@ -167,7 +170,7 @@ impl AttributeStage {
         targets: &[Target],
         seen_in: &mut [u32],
     ) -> Option<ShapePlan> {
-        let mut used_buckets = 0u16;
+        let mut used_buckets = 0u64;
         let mut is_in_order = true;
         let mut previous_rank = 0;
         let mut bucket_of = |column: u32| {
@@ -214,7 +217,7 @@ impl AttributeStage {
             }
             let columns = table.shape_columns_of(shape);
             positions.find(row as u32, columns, &mut found);
-            for bucket in (0..OVERFLOW_BUCKETS).filter(|b| plan.used_buckets & 1 << b != 0) {
+            for bucket in buckets_of(plan.used_buckets) {
                 let Some(NamedStage { stage, .. }) = &mut self.overflow[bucket] else {
                     return Err(StageError::NotCounted);
                 };

@@ -17,8 +17,8 @@ use super::{Part, UnstageError};
 use crate::column::{self, Column};
 use crate::key_values;
 use crate::layout::{
-    COLUMNS_MAX, OVERFLOW_BUCKETS, TableLayout, overflow_bucket, overflow_column_name,
-    parse_attribute_column_name,
+    COLUMNS_MAX, TableLayout, overflow_bucket, parse_attribute_column_name,
+    parse_overflow_column_name,
 };
 
 mod growing;
@@ -33,9 +33,12 @@ pub(super) fn attributes(
     }
     let mut table = Reassembly::default();
     table.add_columns(layout, part)?;
-    let lists = (0..OVERFLOW_BUCKETS).map(|bucket| (bucket, overflow_column_name(bucket)));
-    for (bucket, name) in lists {
-        table.add_list(&name, part, Some((layout, bucket)))?;
+    for (name, _) in part.named().filter(|(name, _)| name.starts_with("overflow_")) {
+        let columns = layout.overflow_columns;
+        let bucket = parse_overflow_column_name(name, columns).ok_or_else(|| {
+            UnstageError::NoSuchOverflow { column: name.to_owned(), n_columns: columns.count() }
+        })?;
+        table.add_list(name, part, Some((layout, bucket)))?;
     }
     let orders = part.sparse_bytes("attribute_order")?;
     table.finish(part.n_rows, orders)
@@ -133,17 +136,17 @@ impl Reassembly {
         value_type: ValueType,
         bucket: Option<(&TableLayout, usize)>,
     ) -> Option<u32> {
+        let is_here = bucket
+            .is_none_or(|(layout, bucket)| bucket == overflow_bucket(key, layout.overflow_columns));
+        if !is_here {
+            return None;
+        }
         if let Some(of_types) = self.by_key.get(key)
             && of_types[value_type as usize] != NONE
         {
-            return Some(of_types[value_type as usize])
-                .filter(|_| bucket.is_none_or(|(_, bucket)| bucket == overflow_bucket(key)));
+            return Some(of_types[value_type as usize]);
         }
-        let rank = match bucket {
-            Some((_, bucket)) if bucket != overflow_bucket(key) => return None,
-            Some((layout, _)) => layout.rank(key, value_type),
-            None => 0,
-        };
+        let rank = bucket.map_or(0, |(layout, _)| layout.rank(key, value_type));
         let rows = ScalarBuffer::from(Vec::new());
         let column = AttributeColumn { key: key.into(), value_type, rows, values: Values::Empty };
         Some(self.add_column(rank, column))

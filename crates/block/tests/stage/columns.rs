@@ -21,8 +21,8 @@ use suyuan_objects::ReadMeter;
 use suyuan_objects::faulty::MemoryObjects;
 use suyuan_testkit::random::Random;
 
-use super::MANY;
 use super::support::{Shape, chunks_of};
+use super::{MANY, overflow_columns_of};
 
 /// Every field but the parent, which asks for whole traces.
 const FIELDS: [Field; 16] = [
@@ -94,6 +94,7 @@ pub(super) fn write(chunks: Vec<Chunk>, n_rows_told: u64, random: &mut Random) -
 fn check(shape: Shape, n_rows_told: u64, seed: u64) {
     let mut random = Random::new(seed);
     let reader = write(chunks_of(&mut random, shape), n_rows_told, &mut random);
+    assert_eq!(reader.meta().overflow_columns, overflow_columns_of(shape), "seed {seed}");
     for (tenant, meta) in reader.meta().tenants.iter().enumerate() {
         for range in &meta.ranges {
             let place = (tenant as u32, range.slice);

@@ -147,6 +147,7 @@ fn what_is_ruled_out_is_not_there() {
     let mut counts = Counts::default();
     (0..8).for_each(|seed| check(Shape::FewKeys, MANY, seed, &mut counts));
     (8..12).for_each(|seed| check(Shape::ManyKeys, MANY, seed, &mut counts));
+    check(Shape::KeysWithoutEnd, MANY, 14, &mut counts);
     (12..14).for_each(|seed| check(Shape::DistinctTexts, MANY, seed, &mut counts));
     let Counts { n_absent, n_ruled_out, n_dictionaries } = counts;
     assert!(n_ruled_out * 2 > n_absent, "{n_ruled_out} of {n_absent} were ruled out");

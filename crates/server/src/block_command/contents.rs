@@ -70,6 +70,10 @@ impl<'a> Contents<'a> {
             let removed = counted(meta.n_duplicates_removed, "duplicate");
             text.push_str(&format!("removed   {removed}\n"));
         }
+        if meta.keys.entries().iter().any(|entry| entry.place == Place::Overflow) {
+            let columns = counted(meta.overflow_columns.count().into(), "column");
+            text.push_str(&format!("overflow  {columns}\n"));
+        }
         for range in &meta.log_ranges {
             text.push_str(&format!("log       {} {} to {}\n", range.log, range.from, range.to));
         }
@@ -140,6 +144,7 @@ impl<'a> Contents<'a> {
         let meta = self.meta;
         let mut value = meta_json(meta);
         value["files"] = self.files.iter().map(File::json).collect();
+        value["overflowColumns"] = meta.overflow_columns.count().into();
         value["keys"] = meta.keys.entries().iter().map(key_json).collect();
         value["tenantsWithin"] = meta.tenants.iter().map(tenant_json).collect();
         value["slicesWithin"] = meta.slices.iter().map(slice_json).collect();

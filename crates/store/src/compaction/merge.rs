@@ -355,6 +355,8 @@ impl Output<'_> {
             n_links += n_side_rows(meta, |slice| slice.links);
             let has_part = |part: &usize| sources.parts()[*part].input == number;
             let parts: Vec<usize> = (0..sources.parts().len()).filter(has_part).collect();
+            let Some(first_part) = parts.first().copied() else { continue };
+            counts.add_overflow_columns(meta.overflow_columns);
             if meta.n_spans() < COUNTED_ROWS_MAX {
                 for part in parts {
                     let chunk = sources.chunk(part as u32).map_err(WriteError::from)?;
@@ -362,8 +364,7 @@ impl Output<'_> {
                 }
                 continue;
             }
-            let Some(first_part) = parts.first() else { continue };
-            let alone = (self.group.len() == 1).then(|| sources.parts()[*first_part].tenant);
+            let alone = (self.group.len() == 1).then(|| sources.parts()[first_part].tenant);
             for scope in [Scope::Span, Scope::Event, Scope::Link] {
                 let buckets = input.reader.overflow_buckets(scope);
                 let buckets = buckets.map_err(|error| input.block.judge(error))?;

@@ -87,8 +87,41 @@ fn blocks_with_columns_and_with_lists_and_20_000_keys_become_one() {
         driver.publish(&anna, &spans);
         driver.flush();
     }
+    // The list has no overflow columns and counts as one of 16, the third has keys in all of 16.
+    assert_eq!(overflow_columns(&driver), [64, 16, 16, 64]);
     assert_eq!(driver.store.compact().expect("compacts").compactions, 1);
-    assert_eq!(driver.n_blocks(), 1);
+    assert_eq!(overflow_columns(&driver), [64]);
+    driver.check_exactly();
+}
+
+/// Of each block, the oldest first.
+fn overflow_columns(driver: &Driver) -> Vec<u32> {
+    let view = driver.store.0.view();
+    let mut metas: Vec<_> = view.blocks.values().filter_map(|block| block.meta()).collect();
+    metas.sort_by_key(|meta| meta.id);
+    metas.iter().map(|meta| meta.overflow_columns.count()).collect()
+}
+
+#[test]
+fn blocks_of_16_overflow_columns_become_one_of_64_when_together_they_have_the_keys() {
+    let mut driver = Driver::new();
+    let mut random = Random(78);
+    let anna = tenant("anna");
+    for part in 0..2u64 {
+        // 130 keys of seven types in each, 128 of which have a column.
+        let mut spans = random_spans(&mut random, 10_500, 150, 130);
+        for (at, span) in (0..).zip(&mut spans) {
+            span.id = part * 100_000 + at + 1;
+            for (key, _) in &mut span.attributes {
+                *key = format!("part.{part}.{key}");
+            }
+        }
+        driver.publish(&anna, &spans);
+        driver.flush();
+    }
+    assert_eq!(overflow_columns(&driver), [16, 16]);
+    assert_eq!(driver.store.compact().expect("compacts").compactions, 1);
+    assert_eq!(overflow_columns(&driver), [64]);
     driver.check_exactly();
 }
 

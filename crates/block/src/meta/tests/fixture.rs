@@ -1,5 +1,5 @@
 //! Format version 1, frozen: the files in `testdata/v1` are read forever, and today's writer still
-//! makes the same bytes.
+//! makes the same bytes. `meta.overflow-64` is of a block of 64 overflow columns.
 
 use std::fs;
 use std::path::Path;
@@ -19,6 +19,10 @@ fn meta() -> BlockMeta {
     BlockMeta { keys: of_every_form(), ..small() }
 }
 
+fn meta_of_64() -> BlockMeta {
+    BlockMeta { overflow_columns: OverflowColumns::SixtyFour, ..meta() }
+}
+
 fn filter() -> IdFilter {
     let mut builder = IdFilterBuilder::new(100);
     for id in ids() {
@@ -35,6 +39,8 @@ fn ids() -> impl Iterator<Item = crate::filter::IdHash> {
 #[test]
 fn version_1_is_read() {
     assert_eq!(BlockMeta::decode(&file("meta")), Ok(meta()));
+    assert_eq!(meta().overflow_columns, OverflowColumns::Sixteen, "the file does not say it");
+    assert_eq!(BlockMeta::decode(&file("meta.overflow-64")), Ok(meta_of_64()));
     let filter = IdFilter::decode(file("ids.filter").into()).expect("it is whole");
     assert_eq!(filter.n_ids(), 100);
     assert!(ids().all(|id| filter.may_contain(id)));
@@ -44,6 +50,9 @@ fn version_1_is_read() {
 #[test]
 fn version_1_is_written() {
     assert!(encoding::encode_body(&meta()) == file("meta.body"), "a meta differs from the fixture");
+    // Field 19 behind the others, nothing else.
+    let body_of_64 = [file("meta.body"), vec![0x98, 0x01, 64]].concat();
+    assert!(encoding::encode_body(&meta_of_64()) == body_of_64, "the number of overflow columns");
     assert!(filter().encode() == file("ids.filter"), "an id filter differs from the fixture");
 }
 

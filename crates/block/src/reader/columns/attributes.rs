@@ -2,7 +2,7 @@
 //!
 //! In: keys, and where the directory says that their values lie. Out: an [`AttributeTable`] of
 //! columns without shapes. A list is searched for the bytes of a key before it is parsed: a rare
-//! key shares its list with a sixteenth of all rare keys.
+//! key shares its list with a sixteenth, or a sixty-fourth, of all rare keys.
 
 use std::sync::{Arc, LazyLock};
 
@@ -13,9 +13,9 @@ use suyuan_model::{AttributeColumn, AttributeTable, RequiredText, ValueType, Val
 
 use super::empty;
 use crate::column::{Column, Values as Stored};
-use crate::file::read::{FileReader, Required};
+use crate::file::read::Required;
 use crate::key_values;
-use crate::layout::{Scope, attribute_column_name, overflow_bucket, overflow_column_name};
+use crate::layout::{Scope, attribute_column_name};
 use crate::reader::{BlockReader, KeyPlace, OpenFile, ReadError};
 use crate::unstage::{GrowingColumn, UnstageError};
 
@@ -67,16 +67,16 @@ impl AttributeReads {
                     }
                 }
             }
-            if types.contains(&true) {
-                reads.add_pick(Pick { key: key.clone(), types }, &file.file);
+            if types.contains(&true)
+                && let Some(column) = reader.shared_column(&file.file, key)
+            {
+                reads.add_pick(column, Pick { key: key.clone(), types });
             }
         }
         Ok(reads)
     }
 
-    fn add_pick(&mut self, pick: Pick, file: &FileReader) {
-        let bucket = || file.column(&overflow_column_name(overflow_bucket(&pick.key)));
-        let Some(column) = file.column("attributes").or_else(bucket) else { return };
+    fn add_pick(&mut self, column: usize, pick: Pick) {
         match self.lists.iter_mut().find(|list| list.column == column) {
             Some(list) => list.picks.push(pick),
             None => self.lists.push(List { column, picks: vec![pick] }),
