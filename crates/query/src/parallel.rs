@@ -115,6 +115,16 @@ mod tests {
     }
 
     #[test]
+    fn a_thread_that_was_moved_may_run_where_it_might_before() {
+        let allowed = || sched_getaffinity(None).expect("readable");
+        let before = allowed();
+        move_away_from(sched_getcpu());
+        assert_eq!(allowed(), before);
+        move_away_from(usize::MAX);
+        assert_eq!(allowed(), before);
+    }
+
+    #[test]
     fn nobody_is_called_for_a_short_question() {
         let parts = on_threads(3, |_| Ok(()));
         assert_eq!(parts.expect("no thread fails").len(), 1);
