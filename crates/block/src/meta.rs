@@ -14,6 +14,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use suyuan_ids::TraceId;
 use suyuan_model::{Tenant, UnixNanosRange};
 use suyuan_wal::{Position, Uuid};
 use suyuan_wire::protobuf::Malformed;
@@ -138,6 +139,8 @@ pub struct SliceMeta {
     pub span_time: TimeRange,
     pub events: Option<SideRows>,
     pub links: Option<SideRows>,
+    /// The trace of which the next slice has rows too: it takes more bytes than a slice may have.
+    pub continues: Option<TraceId>,
 }
 
 /// The rows of `events.parquet` or `links.parquet` that belong to a slice.

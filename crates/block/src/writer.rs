@@ -166,6 +166,8 @@ pub struct BlockWriter {
     events: Option<OpenFile>,
     links: Option<OpenFile>,
     slices: Vec<SliceMeta>,
+    /// Tenants and ids of the last slice, ascending.
+    traces_before: Vec<(u32, [u8; 16])>,
     n_rows: u32,
     n_traces: u32,
     n_duplicates: u64,
@@ -198,6 +200,7 @@ impl BlockWriter {
             tree: TreeBuilder::default(),
             is_noted: Vec::new(),
             slices: Vec::new(),
+            traces_before: Vec::new(),
             n_rows: 0,
             n_traces: 0,
             n_duplicates: 0,
@@ -337,9 +340,23 @@ impl BlockWriter {
                 span_time,
                 events: None,
                 links: None,
+                continues: None,
             });
+            self.note_continued(traces);
         }
         Ok(trace_rows)
+    }
+
+    /// Tells the slice before which of its traces goes on in the one that was just begun.
+    fn note_continued(&mut self, traces: &[SliceTrace]) {
+        let now: Vec<(u32, [u8; 16])> =
+            traces.iter().map(|trace| (trace.tenant, trace.id)).collect();
+        let before = std::mem::replace(&mut self.traces_before, now);
+        let is_here = |trace: &&(u32, [u8; 16])| self.traces_before.binary_search(trace).is_ok();
+        let continued = before.iter().find(is_here).map(|(_, id)| TraceId::from_bytes(*id));
+        if let [.., before, _] = &mut self.slices[..] {
+            before.continues = continued;
+        }
     }
 
     fn write_columns(

@@ -8,6 +8,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use suyuan_block::meta::TenantRange;
 use suyuan_catalog::Tombstone;
 use suyuan_ids::TraceId;
 use suyuan_model::{Tenant, UnixNanosRange};
@@ -52,6 +53,20 @@ pub(crate) struct BlockSource {
     pub(crate) tenant: u32,
     pub(crate) received: UnixNanosRange,
     pub(crate) erased: HashSet<TraceId>,
+}
+
+impl BlockSource {
+    /// Traces that lie in several slices: for each two neighbours the first of the slices.
+    pub(crate) fn cut_traces(&self) -> impl Iterator<Item = (u32, TraceId)> {
+        let slices = self.block.meta().map_or(&[][..], |meta| &meta.slices);
+        let ranges = self.block.meta().and_then(|meta| meta.tenants.get(self.tenant as usize));
+        let ranges = ranges.map_or(&[][..], |tenant| &tenant.ranges);
+        let has_both = |pair: &&[TenantRange]| pair[0].slice + 1 == pair[1].slice;
+        ranges.windows(2).filter(has_both).filter_map(|pair| {
+            let slice = pair[0].slice;
+            Some((slice, slices.get(slice as usize)?.continues?))
+        })
+    }
 }
 
 /// Which live data. What is known under it may outlive the data.

@@ -106,7 +106,10 @@ impl From<FindError> for SplitError {
 impl Splits {
     /// The split set of a snapshot. Blocks that cannot be read are left out and named.
     pub(crate) fn of(&self, snapshot: &Snapshot) -> Result<Arc<SplitSet>, FindError> {
-        if snapshot.blocks.len() + snapshot.live.len() < 2 {
+        let is_one_source = snapshot.blocks.len() + snapshot.live.len() < 2;
+        if is_one_source
+            && snapshot.blocks.iter().all(|source| source.cut_traces().next().is_none())
+        {
             // Nothing is kept of a name that anybody may ask for.
             return Ok(Arc::new(SplitSet::new(Vec::new(), Vec::new(), 0)));
         }

@@ -62,7 +62,8 @@ fn check_slices(slices: &[SliceMeta]) -> Result<(), MetaError> {
             sum(side.first_row, side.n_rows, "slices.events")?;
         }
     }
-    Ok(())
+    let goes_on = slices.last().is_some_and(|slice| slice.continues.is_some());
+    demand(!goes_on, "slices.continues", "is said of the last slice")
 }
 
 /// Tenants by name; in each slice their rows and traces one after the other, none left over;

@@ -4,6 +4,7 @@
 //! it does not know before it looks further; the rest is a zstd frame with the message `Body`.
 //! Unknown fields are skipped. Rows are said as counts; the decoder adds them up.
 
+use suyuan_ids::TraceId;
 use suyuan_model::{Tenant, UnixNanosRange};
 use suyuan_wal::{Position, Uuid};
 use suyuan_wire::protobuf::Writer;
@@ -157,6 +158,9 @@ fn write_slice(w: &mut Writer, slice: &SliceMeta) {
                 w.varint(3, side.n_rows.into());
             });
         }
+    }
+    if let Some(trace) = slice.continues {
+        w.bytes(7, trace.as_bytes());
     }
 }
 
@@ -343,6 +347,7 @@ fn read_slice(field: MetaField<'_>, before: Option<&SliceMeta>) -> Result<SliceM
         span_time: TimeRange::of(0),
         events: None,
         links: None,
+        continues: None,
     };
     each_field("slices", field.bytes()?, |field| {
         match field.number() {
@@ -352,11 +357,19 @@ fn read_slice(field: MetaField<'_>, before: Option<&SliceMeta>) -> Result<SliceM
             4 => slice.span_time = read_time(field)?,
             5 => slice.events = Some(read_side_rows(field)?),
             6 => slice.links = Some(read_side_rows(field)?),
+            7 => slice.continues = Some(read_trace_id(field)?),
             _ => {}
         }
         Ok(())
     })?;
     Ok(slice)
+}
+
+fn read_trace_id(field: MetaField<'_>) -> Result<TraceId, MetaError> {
+    const NAME: &str = "slices.continues";
+    let bytes = field.bytes()?.try_into();
+    let problem = "is not a trace id of 16 bytes";
+    bytes.map(TraceId::from_bytes).map_err(|_| MetaError::BadValue { field: NAME, problem })
 }
 
 fn read_side_rows(field: MetaField<'_>) -> Result<SideRows, MetaError> {

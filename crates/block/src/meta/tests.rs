@@ -39,6 +39,8 @@ fn meta_of(shares: &[Shares], keys: KeyDirectory) -> BlockMeta {
             span_time: time(slice as i64),
             events: (slice % 2 == 0).then_some(SideRows { row_group: 0, first_row: 7, n_rows: 9 }),
             links: None,
+            continues: (slice + 1 < n_slices && slice % 3 == 1)
+                .then(|| TraceId::from_bytes([slice as u8; 16])),
         });
         (first_row, first_trace) = (first_row + n_rows, first_trace + n_traces);
     }

@@ -25,7 +25,7 @@ impl Pair {
 }
 
 impl TenantSplits {
-    /// What blocks share, erased traces left out, and about how much more there is that does not
+    /// What blocks share and what lies in several slices of one, erased traces left out, and about how much more there is that does not
     /// fit into memory: what is newest comes first.
     pub(super) fn shared_by_blocks(
         &mut self,
@@ -35,6 +35,13 @@ impl TenantSplits {
         let inner = &snapshot.inner;
         let n_max = (inner.options.split_bytes_max / SHARED_TRACE_BYTES) as usize;
         let (mut shared, mut n_left_out) = (Vec::new(), 0);
+        for source in served {
+            let cut = self.cut(inner, source)?;
+            shared.extend(cut.into_iter().filter(|cut| {
+                let id = TraceId::from_bytes(cut.id);
+                !source.erased.contains(&id)
+            }));
+        }
         for (at, newer) in served.iter().enumerate() {
             for older in &served[at + 1..] {
                 if !is_near(newer.received, older.received, inner) {
@@ -55,6 +62,26 @@ impl TenantSplits {
             }
         }
         Ok((shared, n_left_out))
+    }
+
+    /// Traces of a block that take more bytes than a slice may have, and so lie in several.
+    fn cut(&mut self, inner: &Inner, source: &BlockSource) -> Result<Vec<Shared>, SplitError> {
+        let mut cut = Vec::new();
+        for (slice, trace) in source.cut_traces() {
+            let id = *trace.as_bytes();
+            let mut rows_in = |slice| -> Result<_, SplitError> {
+                Ok(rows_of(&*self.places.of(inner, source, slice)?, &id))
+            };
+            let (Some(here), Some(next)) = (rows_in(slice)?, rows_in(slice + 1)?) else {
+                continue;
+            };
+            let pieces = [
+                block_piece(source.block.id, slice, here),
+                block_piece(source.block.id, slice + 1, next),
+            ];
+            cut.push(Shared { id, pieces });
+        }
+        Ok(cut)
     }
 
     /// Slices of two blocks for each trace that they may share.

@@ -30,7 +30,7 @@ fn chunk_of_long_values(number: u32) -> Arc<Chunk> {
 }
 
 #[test]
-fn a_trace_of_long_values_is_cut_into_slices_and_found_whole() {
+fn a_trace_of_long_values_is_cut_into_slices_and_is_one_all_the_same() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Store::open(options(folder.path())).expect("opens");
     for number in 0..CHUNKS {
@@ -48,7 +48,15 @@ fn a_trace_of_long_values_is_cut_into_slices_and_found_whole() {
     let slices = &view.blocks.values().next().expect("a block").meta().expect("readable").slices;
     let value_bytes = slices.iter().map(|slice| slice.n_rows as usize * VALUE_BYTES);
     assert!(slices.len() >= 2 && value_bytes.max() <= Some(128 << 20), "{slices:?}");
-    for (trace, n_spans) in [(1, CHUNKS * (ROWS_PER_CHUNK - 1)), (2, CHUNKS)] {
+    let n_spans_cut = CHUNKS * (ROWS_PER_CHUNK - 1);
+    let snapshot = store.snapshot(&tenant());
+    let split = snapshot.split().expect("readable");
+    let cut: Vec<_> = split.traces().iter().map(|cut| (cut.id(), cut.summary().n_spans)).collect();
+    assert_eq!(cut, [(id(1), n_spans_cut)], "of all traces one lies in several slices");
+    let n_continued = slices.iter().filter(|slice| slice.continues == Some(id(1))).count();
+    assert_eq!((n_continued, split.traces()[0].n_pieces()), (1, 2));
+
+    for (trace, n_spans) in [(1, n_spans_cut), (2, CHUNKS)] {
         let found = store.find_trace(&tenant(), id(trace)).expect("readable").rows;
         let mut values: Vec<(u64, String)> = Vec::new();
         for piece in &found.pieces {
