@@ -143,6 +143,23 @@ pub struct SliceMeta {
     pub continues: Option<TraceId>,
 }
 
+impl SliceMeta {
+    /// A slice that begins there, and of which nothing else is known.
+    pub(crate) fn at(first_row: u32, first_trace: u32) -> Self {
+        Self {
+            first_row,
+            n_rows: 0,
+            first_trace,
+            n_traces: 0,
+            trace_start: TimeRange::of(0),
+            span_time: TimeRange::of(0),
+            events: None,
+            links: None,
+            continues: None,
+        }
+    }
+}
+
 /// The rows of `events.parquet` or `links.parquet` that belong to a slice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SideRows {

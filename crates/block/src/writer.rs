@@ -241,6 +241,7 @@ impl BlockWriter {
         if n_rows == 0 {
             return Ok(());
         }
+        self.note_continued(traces);
         self.stage.begin(self.n_rows, n_rows);
         let mut pairs = Vec::new();
         for bucket in &slice.buckets {
@@ -332,17 +333,12 @@ impl BlockWriter {
         }
         if let (Some(span_time), Some(trace_start)) = (slice_times, trace_starts) {
             self.slices.push(SliceMeta {
-                first_row,
                 n_rows: slice.depth.len() as u32,
-                first_trace,
                 n_traces: trace_rows.len() as u32,
                 trace_start,
                 span_time,
-                events: None,
-                links: None,
-                continues: None,
+                ..SliceMeta::at(first_row, first_trace)
             });
-            self.note_continued(traces);
         }
         Ok(trace_rows)
     }

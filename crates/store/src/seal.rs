@@ -201,8 +201,8 @@ fn traces_of(number: usize, chunks: &mut LiveChunks<'_>) -> Result<Vec<PlannedTr
 }
 
 /// As [`traces_of`] where values are long: each row's are added up, and a trace that has more than
-/// a slice may have is cut into parts. Each part is a trace of its own to whoever reads slices; a
-/// lookup puts them together.
+/// a slice may have is cut into parts. Each part is a trace of its own to whoever reads slices;
+/// lookups and searches put them together.
 fn long_traces_of(
     number: usize,
     window: &TenantWindow,

@@ -338,17 +338,7 @@ fn read_slice(field: MetaField<'_>, before: Option<&SliceMeta>) -> Result<SliceM
             sum(slice.first_trace, slice.n_traces, "slices.n_traces")?,
         ),
     };
-    let mut slice = SliceMeta {
-        first_row,
-        n_rows: 0,
-        first_trace,
-        n_traces: 0,
-        trace_start: TimeRange::of(0),
-        span_time: TimeRange::of(0),
-        events: None,
-        links: None,
-        continues: None,
-    };
+    let mut slice = SliceMeta::at(first_row, first_trace);
     each_field("slices", field.bytes()?, |field| {
         match field.number() {
             1 => slice.n_rows = field.u32("slices.n_rows")?,

@@ -278,3 +278,24 @@ fn a_filter_shows_a_part_of_a_trace() {
     check("{ false }", all, &[]);
     check("{ }", KeepHierarchy::NONE, &[1, 2, 3, 4, 5]);
 }
+
+/// Values so long that the spans of one trace take more than a slice may have.
+#[test]
+fn a_trace_that_takes_several_slices_of_a_block_is_one() {
+    let mut test = TestStore::new();
+    let long: &'static str = "x".repeat(1 << 20).leak();
+    let of_trace = |trace: u64, id: u64| {
+        let start = id as i64;
+        Span { user_text: Some(long), ..span(trace, id, start, start + 1) }
+    };
+    let spans: Vec<Span> = (1..=140).map(|id| of_trace(1, id)).chain([of_trace(2, 200)]).collect();
+    test.publish(&spans);
+    let queries = ["{ .user != nil }", "{ trace:duration > 100ns }", "{ span:duration = 1ns }"];
+    let live = queries.map(|query| test.find(query));
+    assert_eq!(live[0], ["2 [200, 201] 1: 200", "1 [1, 141] 140: 1 2 3"]);
+    assert_eq!(live[1], ["1 [1, 141] 140: 1 2 3"]);
+    test.flush();
+    let answer = test.ask(&request(queries[0]));
+    assert!(answer.accounting.units_total > 1, "it was cut: {:?}", answer.accounting);
+    assert_eq!(queries.map(|query| test.find(query)), live);
+}
