@@ -2,9 +2,10 @@
 //!
 //! In: blocks and what of them is dead. Out: new blocks' files and metas; until the catalog names
 //! them they do not exist. First the trace tables of all inputs are merged by trace id, so that the
-//! pieces of a trace meet; then slices are cut as for a seal, and rows flow from decoded slices to
-//! the writer, which orders each trace anew and drops duplicates. In memory: 120 bytes of each
-//! trace, a few decoded slices, the slice that is being written.
+//! pieces of a trace meet, but for one that a seal has cut for its size; then slices are cut as for
+//! a seal, and rows flow from decoded slices to the writer, which orders each trace anew and drops
+//! duplicates. In memory: 120 bytes of each trace, a few decoded slices, the slice that is being
+//! written.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -24,7 +25,7 @@ use suyuan_objects::Objects;
 
 use super::sources::{Input, Part, Sources};
 use crate::blocks::BlockError;
-use crate::slices::{self, PlannedTrace, Slice, TenantTraces};
+use crate::slices::{self, PlannedTrace, SLICE_BYTES, Slice, TenantTraces};
 
 /// A tenant with so many rows gets a block of its own.
 const OWN_BLOCK_ROWS_MIN: u64 = 1_000_000;
@@ -211,31 +212,45 @@ impl TenantPlan {
         self.n_rows = self.pieces.iter().map(|piece| u64::from(piece.n_rows)).sum();
         let traces = self.pieces.chunk_by(|one, next| one.id == next.id);
         let (n_traces, n_split) = traces.fold((0, 0), |(n_traces, n_split), pieces| {
-            (n_traces + 1, n_split + u64::from(pieces.len() > 1))
+            let is_split = pieces.windows(2).any(|pair| self.belong_together(&pair[0], &pair[1]));
+            (n_traces + 1, n_split + u64::from(is_split))
         });
         self.n_traces = n_traces;
         n_split
     }
 
     fn traces(&self) -> TenantTraces {
-        let mut first = 0;
-        let traces = self.pieces.chunk_by(|one, next| one.id == next.id).map(|pieces| {
-            let source = first;
-            first += pieces.len() as u32;
-            PlannedTrace {
-                id: pieces[0].id,
-                start_unix_nanos: pieces
-                    .iter()
-                    .map(|piece| piece.start_unix_nanos)
-                    .min()
-                    .unwrap_or_default(),
-                n_rows: pieces.iter().map(|piece| piece.n_rows).sum(),
-                bytes: pieces.iter().map(|piece| self.bytes_of(piece)).sum(),
-                source,
-                first_row: 0,
+        let mut traces = Vec::with_capacity(self.n_traces as usize);
+        let mut source = 0;
+        for pieces in self.pieces.chunk_by(|one, next| one.id == next.id) {
+            let starts = pieces.iter().map(|piece| piece.start_unix_nanos);
+            let start_unix_nanos = starts.min().unwrap_or_default();
+            let mut first_row = 0;
+            for part in pieces.chunk_by(|one, next| self.belong_together(one, next)) {
+                let n_rows = part.iter().map(|piece| piece.n_rows).sum();
+                let bytes = part.iter().map(|piece| self.bytes_of(piece)).sum();
+                let is_cut = part.len() < pieces.len();
+                traces.push(PlannedTrace {
+                    id: part[0].id,
+                    start_unix_nanos,
+                    n_rows,
+                    // Whoever cut it looked at every value.
+                    bytes: if is_cut { SLICE_BYTES.max(bytes) } else { bytes },
+                    source,
+                    first_row,
+                });
+                source += part.len() as u32;
+                first_row += n_rows;
             }
-        });
-        TenantTraces { traces: traces.collect() }
+        }
+        TenantTraces { traces }
+    }
+
+    /// Whether a piece goes into the same slice as the one before. Two of one input do not: there
+    /// the trace was cut, because it takes more bytes than a slice may have.
+    fn belong_together(&self, one: &Piece, next: &Piece) -> bool {
+        let input = |piece: &Piece| self.parts[piece.part as usize].input;
+        one.id == next.id && input(one) != input(next)
     }
 
     /// Of the values of a piece, about.
@@ -243,9 +258,10 @@ impl TenantPlan {
         self.part_row_bytes[piece.part as usize] * u64::from(piece.n_rows)
     }
 
-    /// The pieces of a trace, from the place of the first one on.
-    fn pieces_of(&self, trace: &PlannedTrace) -> impl Iterator<Item = &Piece> {
-        self.pieces[trace.source as usize..].iter().take_while(|piece| piece.id == trace.id)
+    /// The pieces of a trace, or of a part of it, from the place of the first one on.
+    fn pieces_of(&self, trace: &PlannedTrace) -> &[Piece] {
+        let pieces = &self.pieces[trace.source as usize..];
+        pieces.chunk_by(|one, next| self.belong_together(one, next)).next().unwrap_or_default()
     }
 }
 
