@@ -344,8 +344,8 @@ impl BlockReader {
         Ok(traces)
     }
 
-    /// Where attributes without a column of their own lie: bit `n` says that there may be some whose
-    /// key has the number `n` of 64. All bits of a list, in which nothing is told apart; of
+    /// Where attributes without a column of their own lie: bit `n` says that there may be some
+    /// whose key has the number `n` of 64. All bits of a list, in which nothing is told apart; of
     /// resources and scopes none.
     pub fn overflow_buckets(&self, scope: Scope) -> Result<u64, ReadError> {
         let file = match scope {

@@ -77,8 +77,8 @@ pub trait DiskFile: Send + Sync {
     /// Reads at `offset`; fewer bytes than asked for only at the end of the file.
     fn read_at(&self, offset: u64, buffer: &mut [u8]) -> io::Result<usize>;
 
-    /// The `len` bytes at `offset`, in memory of their own; fewer only at the end of the file. `len` is
-    /// set aside whatever the file holds.
+    /// The `len` bytes at `offset`, in memory of their own; fewer only at the end of the file.
+    /// Memory for `len` bytes is taken whatever the file holds.
     fn read_vec_at(&self, offset: u64, len: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; len];
         let n_read = self.read_at(offset, &mut bytes)?;

@@ -204,6 +204,10 @@ fn what_does_not_hold_together_is_refused_on_the_way_out() {
     check(&|m| m.received_unix_nanos.max = 0, "`received` ends before it begins");
     check(&|m| m.log_ranges[0].from.segment = 4, "`log_ranges` ends before it begins");
     check(&|m| m.writer = "x".repeat(257), "`writer` is too long");
+    let last_goes_on = |m: &mut BlockMeta| {
+        m.slices.last_mut().expect("a slice").continues = Some(TraceId::from_bytes([1; 16]));
+    };
+    check(&last_goes_on, "`slices.continues` is said of the last slice");
 }
 
 #[test]
@@ -281,6 +285,10 @@ fn a_body_that_lies_is_refused_where_it_lies() {
         "`shard.hash` is a function that only a later program knows",
     );
     check(&|w| w.message(9, |w| w.varint(1, 1 << 32)), "`slices.n_rows` goes beyond 2^32");
+    check(
+        &|w| w.message(9, |w| w.bytes(7, &[1; 15])),
+        "`slices.continues` is not a trace id of 16 bytes",
+    );
     check(&|w| w.bytes(9, &[0x08]), "`slices` ends in the middle of a field");
     check(&|w| w.message(10, |w| w.bytes(1, b"a/b")), "`tenants.name` is not the name of a tenant");
     check(

@@ -1,4 +1,5 @@
-//! What two blocks share. Blocks never change, so it is found once.
+//! What two blocks share, and what one has in several slices. Blocks never change, so it is found
+//! once.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -25,8 +26,8 @@ impl Pair {
 }
 
 impl TenantSplits {
-    /// What blocks share and what lies in several slices of one, erased traces left out, and about how much more there is that does not
-    /// fit into memory: what is newest comes first.
+    /// What blocks share and what lies in several slices of one, erased traces left out, and about
+    /// how much more there is that does not fit into memory: what is newest comes first.
     pub(super) fn shared_by_blocks(
         &mut self,
         snapshot: &Snapshot,
@@ -37,10 +38,8 @@ impl TenantSplits {
         let (mut shared, mut n_left_out) = (Vec::new(), 0);
         for source in served {
             let cut = self.cut(inner, source)?;
-            shared.extend(cut.into_iter().filter(|cut| {
-                let id = TraceId::from_bytes(cut.id);
-                !source.erased.contains(&id)
-            }));
+            let stands = |cut: &Shared| !source.erased.contains(&TraceId::from_bytes(cut.id));
+            shared.extend(cut.into_iter().filter(stands));
         }
         for (at, newer) in served.iter().enumerate() {
             for older in &served[at + 1..] {
