@@ -3,6 +3,7 @@
 mod answers;
 mod limits;
 
+use std::collections::HashMap;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
 
@@ -43,7 +44,8 @@ pub(super) struct TestStore {
     pub(super) store: Store,
     pub(super) objects: MemoryObjects,
     log: Arc<MadeUpLog>,
-    n_chunks: u32,
+    /// Of each tenant, since the last flush.
+    n_chunks: HashMap<Tenant, u32>,
     _folder: tempfile::TempDir,
 }
 
@@ -88,30 +90,35 @@ impl TestStore {
             ends: Mutex::new((begin, begin)),
         });
         store.start(log.clone()).expect("starts");
-        Self { store, objects, log, n_chunks: 0, _folder: folder }
+        Self { store, objects, log, n_chunks: HashMap::new(), _folder: folder }
     }
 
     pub(super) fn publish(&mut self, spans: &[Span]) {
+        self.publish_for(&Tenant::single(), spans);
+    }
+
+    pub(super) fn publish_for(&mut self, tenant: &Tenant, spans: &[Span]) {
         let mut table = TableBuilder::default();
         table.finish_scope(b"", b"", b"", b"", 0);
         for span in spans {
             push(&mut table, span);
         }
         let chunk = Arc::new(table.freeze());
+        let n_chunks = self.n_chunks.entry(tenant.clone()).or_default();
         self.store.publish(Publication {
-            tenant: Tenant::single(),
-            chunk_number: self.n_chunks,
+            tenant: tenant.clone(),
+            chunk_number: *n_chunks,
             visible_rows: chunk.n_rows() as u32,
             chunk,
             received_unix_nanos: UnixNanosRange::of(1_000_000_000),
             is_final: true,
         });
-        self.n_chunks += 1;
+        *n_chunks += 1;
         self.log.ends.lock().expect("not poisoned").1.offset += 100;
     }
 
     pub(super) fn flush(&mut self) {
-        self.n_chunks = 0;
+        self.n_chunks.clear();
         self.store.flush().expect("becomes a block");
     }
 

@@ -279,17 +279,21 @@ fn a_filter_shows_a_part_of_a_trace() {
     check("{ }", KeepHierarchy::NONE, &[1, 2, 3, 4, 5]);
 }
 
-/// Values so long that the spans of one trace take more than a slice may have.
-#[test]
-fn a_trace_that_takes_several_slices_of_a_block_is_one() {
-    let mut test = TestStore::new();
+/// Of trace 1 so many spans with so long values that they take more than a slice may have; one of
+/// trace 2.
+fn long_spans() -> Vec<Span> {
     let long: &'static str = "x".repeat(1 << 20).leak();
     let of_trace = |trace: u64, id: u64| {
         let start = id as i64;
         Span { user_text: Some(long), ..span(trace, id, start, start + 1) }
     };
-    let spans: Vec<Span> = (1..=140).map(|id| of_trace(1, id)).chain([of_trace(2, 200)]).collect();
-    test.publish(&spans);
+    (1..=140).map(|id| of_trace(1, id)).chain([of_trace(2, 200)]).collect()
+}
+
+#[test]
+fn a_trace_that_takes_several_slices_of_a_block_is_one() {
+    let mut test = TestStore::new();
+    test.publish(&long_spans());
     let queries = ["{ .user != nil }", "{ trace:duration > 100ns }", "{ span:duration = 1ns }"];
     let live = queries.map(|query| test.find(query));
     assert_eq!(live[0], ["2 [200, 201] 1: 200", "1 [1, 141] 140: 1 2 3"]);
@@ -298,4 +302,45 @@ fn a_trace_that_takes_several_slices_of_a_block_is_one() {
     let answer = test.ask(&request(queries[0]));
     assert!(answer.accounting.units_total > 1, "it was cut: {:?}", answer.accounting);
     assert_eq!(queries.map(|query| test.find(query)), live);
+}
+
+#[test]
+fn a_trace_in_several_slices_is_one_with_what_lies_elsewhere() {
+    let mut test = TestStore::new();
+    let another = Tenant::parse("x").expect("a tenant");
+    test.publish(&long_spans());
+    test.publish_for(&another, &[span(1, 7, 5, 6), span(3, 8, 1, 2)]);
+    test.flush();
+    // One more span, and one anew that ends later and has no user.
+    test.publish(&[Span { user: Some(1), ..span(1, 300, 300, 301) }, span(1, 5, 5, 50)]);
+    let queries = ["{ .user != nil }", "{ span:duration = 45ns }", "{ trace:duration > 200ns }"];
+    let trace_2 = "2 [200, 201] 1: 200";
+    let check = |test: &TestStore, place: &str| {
+        let expected = [
+            vec![trace_2, "1 [1, 301] 140: 1 2 3"],
+            vec!["1 [1, 301] 1: 5"],
+            vec!["1 [1, 301] 141: 1 2 3"],
+        ];
+        assert_eq!(queries.map(|query| test.find(query)), expected, "{place}");
+    };
+    check(&test, "beside live data");
+    test.flush();
+    check(&test, "beside another block");
+
+    let report = test.store.compact().expect("compacts");
+    assert_eq!((report.blocks_removed, report.blocks_added, report.split_traces_merged), (2, 1, 1));
+    let answer = test.ask(&request(queries[0]));
+    assert!(answer.accounting.units_total > 1, "it stays cut: {:?}", answer.accounting);
+    check(&test, "in one block");
+    let of_another = Arc::new(test.store.snapshot(&another));
+    let answer = search(&of_another, &request("{ }"), &budget(1)).expect("answers");
+    let found: Vec<String> = answer.traces.iter().map(line).collect();
+    assert_eq!(found, ["1 [5, 6] 1: 7", "3 [1, 2] 1: 8"]);
+
+    let trace = TraceId::from_bytes(1u128.to_be_bytes());
+    test.store.erase(&Tenant::single(), Some(trace)).expect("erased");
+    assert_eq!(test.find("{ }"), [trace_2]);
+    let report = test.store.compact().expect("compacts");
+    assert_eq!((report.blocks_added, report.dead_rows_removed), (1, 142));
+    assert_eq!(test.find("{ }"), [trace_2]);
 }
