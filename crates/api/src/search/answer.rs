@@ -1,6 +1,6 @@
 //! Found traces on their way into an answer: a piece at a time, each trace forgotten when it is
-//! written. The first piece of a large answer is made by all threads of its question: somebody waits
-//! for it.
+//! written. The first piece of an answer of many traces is made by all threads of its question:
+//! somebody waits for it.
 
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
@@ -18,8 +18,9 @@ use crate::answer_body::Encode;
 
 /// A piece is handed out when it has this many bytes, the last one excepted.
 const PIECE_BYTES_MIN: usize = 256 << 10;
-/// The same for the first piece of an answer that several threads encode.
-const FIRST_PIECE_BYTES_MIN: usize = 2 << 20;
+/// What several threads encode for the first piece takes no more memory than this before. Encoded
+/// it takes about as much; six times as much if all of it has to be escaped.
+const FIRST_TRACES_BYTES_MAX: usize = 2 << 20;
 /// What a thread encodes before it takes more, and the fewest tasks that are worth a thread.
 const TRACES_PER_TASK: usize = 64;
 const TASKS_MIN: usize = 4;
@@ -43,13 +44,12 @@ impl FoundTraces {
         n_threads: usize,
     ) -> Result<Self, QueryError> {
         let metrics = metrics(&found.accounting);
+        let first = first_traces(&found.traces);
         let (mut n_encoded, mut first_piece) = (0, None);
         let mut encoder = SearchEncoder::new(encoding);
-        let n_tasks = found.traces.len().div_ceil(TRACES_PER_TASK);
-        if n_tasks >= TASKS_MIN && n_threads > 1 {
-            let piece;
-            (piece, n_encoded) = first_traces(&found.traces, encoding, n_threads.min(n_tasks))?;
-            first_piece = Some(piece);
+        if first.len().div_ceil(TRACES_PER_TASK) >= TASKS_MIN && n_threads > 1 {
+            first_piece = Some(encode_together(first, encoding, n_threads)?);
+            n_encoded = first.len();
             encoder = SearchEncoder::behind(encoding);
         }
         let first_piece_bytes = first_piece.as_ref().map_or(0, Vec::len);
@@ -59,37 +59,43 @@ impl FoundTraces {
     }
 }
 
-/// The first traces of an answer, and how many they are: all, or as many as make a piece.
-fn first_traces(
+/// The traces that stand at the beginning of an answer, as many as may be encoded at once.
+fn first_traces(traces: &[FoundTrace]) -> &[FoundTrace] {
+    let mut bytes = 0;
+    let is_small = |trace: &&FoundTrace| {
+        bytes += trace.bytes();
+        bytes <= FIRST_TRACES_BYTES_MAX
+    };
+    &traces[..traces.iter().take_while(is_small).count()]
+}
+
+/// The beginning of an answer, with these traces.
+fn encode_together(
     traces: &[FoundTrace],
     encoding: Encoding,
     n_threads: usize,
-) -> Result<(Vec<u8>, usize), QueryError> {
+) -> Result<Vec<u8>, QueryError> {
     let tasks: Vec<&[FoundTrace]> = traces.chunks(TRACES_PER_TASK).collect();
-    let (next, n_bytes) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let parts = on_threads(n_threads, |help| {
+    let next = AtomicUsize::new(0);
+    let parts = on_threads(n_threads.min(tasks.len()), |help| {
         help.call();
         let mut encoded = Vec::new();
-        // Tasks are taken in order and brought to an end, so none is left out between two.
-        while n_bytes.load(Relaxed) < FIRST_PIECE_BYTES_MIN {
+        loop {
             let number = next.fetch_add(1, Relaxed);
-            let Some(task) = tasks.get(number) else { break };
+            let Some(task) = tasks.get(number) else { return Ok(encoded) };
             let mut encoder = match number {
                 0 => SearchEncoder::new(encoding),
                 _ => SearchEncoder::behind(encoding),
             };
             task.iter().for_each(|trace| write(&mut encoder, trace));
-            n_bytes.fetch_add(encoder.n_bytes(), Relaxed);
             encoded.push((number, encoder.take()));
         }
-        Ok(encoded)
     })?;
-    let mut parts = parts.concat();
+    let mut parts: Vec<(usize, Vec<u8>)> = parts.into_iter().flatten().collect();
     parts.sort_unstable_by_key(|(number, _)| *number);
-    let n_encoded = (parts.len() * TRACES_PER_TASK).min(traces.len());
     let mut piece = Vec::with_capacity(parts.iter().map(|(_, bytes)| bytes.len()).sum());
     parts.iter().for_each(|(_, bytes)| piece.extend_from_slice(bytes));
-    Ok((piece, n_encoded))
+    Ok(piece)
 }
 
 impl Encode for FoundTraces {

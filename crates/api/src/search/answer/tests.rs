@@ -53,9 +53,20 @@ fn an_answer_has_the_same_bytes_whoever_encodes_it() {
 fn what_several_threads_encode_at_once_is_bounded() {
     let pieces = pieces(5_000, Encoding::Json, 4);
     let first = pieces[0].len();
-    let tasks_max = 4 * TRACES_PER_TASK * 1_024;
-    assert!((FIRST_PIECE_BYTES_MIN..FIRST_PIECE_BYTES_MIN + tasks_max).contains(&first), "{first}");
+    assert!((FIRST_TRACES_BYTES_MAX..2 * FIRST_TRACES_BYTES_MAX).contains(&first), "{first}");
     assert!(pieces[1].len() < 2 * PIECE_BYTES_MIN);
+}
+
+#[test]
+fn traces_of_long_values_are_encoded_piece_by_piece() {
+    let mut long = answer(5 * TASKS_MIN * TRACES_PER_TASK);
+    let value: Arc<str> = "v".repeat(64 << 10).into();
+    for trace in &mut long.traces {
+        trace.spans[0].attributes[0].1 = AnswerValue::String(value.clone());
+    }
+    let mut traces = FoundTraces::begin(long, Encoding::Json, 4).expect("encoded");
+    assert_eq!(traces.first_piece_bytes, 0);
+    assert!(traces.next_piece().is_some_and(|piece| piece.len() < 2 * PIECE_BYTES_MIN));
 }
 
 #[test]
