@@ -12,6 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::gauge::Gauge;
+use suyuan_query::parallel::Threads;
 use suyuan_query::search::{Accounting, Budget, QueryError};
 use suyuan_query::{Workers, WorkersOptions};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -27,7 +28,7 @@ pub struct QueryOptions {
     pub concurrency: usize,
     /// Questions that wait for one of these to end; further ones are refused.
     pub queue_max: usize,
-    /// Threads that work on one question.
+    /// Threads that work on a question as long as others leave room: each of those has one.
     pub threads: usize,
     /// From a question's arrival to the head of its answer, waiting included.
     pub timeout: Duration,
@@ -72,6 +73,7 @@ pub(crate) struct Questions {
     encoders: Arc<Workers>,
     /// Memory of large answers on their way, in [`HELD_UNIT_BYTES`].
     held: Arc<Semaphore>,
+    threads: Threads,
     options: QueryOptions,
     metrics: Metrics,
 }
@@ -89,7 +91,8 @@ impl Questions {
             Workers::start(WorkersOptions::new(options.concurrency.max(1), options.queue_max))?;
         let encoders = Workers::start(WorkersOptions::new(options.threads, ENCODINGS_MAX))?;
         let held = Arc::new(Semaphore::new(units_of(options.share_bytes())));
-        Ok(Self { workers, encoders: Arc::new(encoders), held, options, metrics })
+        let threads = Threads::new(options.threads);
+        Ok(Self { workers, encoders: Arc::new(encoders), held, threads, options, metrics })
     }
 
     /// The threads that encode what is sent; ingest goes before them too.
@@ -128,7 +131,7 @@ impl Questions {
         let budget = Budget {
             deadline,
             memory_bytes: self.options.share_bytes(),
-            threads: self.options.threads.max(1),
+            threads: self.threads.clone(),
             cancelled: cancelled.clone(),
         };
         let (sender, receiver) = oneshot::channel();
@@ -137,6 +140,7 @@ impl Questions {
         let task = move || {
             drop(waiting);
             let _running = Counted::new(running);
+            let _busy = budget.threads.enter();
             let result = match budget.check(asked_at) {
                 Ok(()) => work(&budget),
                 Err(error) => Err(error.into()),

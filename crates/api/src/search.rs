@@ -42,7 +42,7 @@ pub(crate) async fn search(
     let work = move |budget: &Budget| {
         let found = search_tenants(&store, &tenants, &request, budget)?;
         let accounting = found.accounting.clone();
-        let traces = FoundTraces::begin(found, encoding, budget.threads)?;
+        let traces = FoundTraces::begin(found, encoding, &budget.threads)?;
         let answer = answer_body::begin(Box::new(traces), compression)?;
         Ok(Answered { answer, accounting })
     };

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use suyuan_model::{Publication, TableBuilder, Tenant, UnixNanosRange};
 use suyuan_objects::LocalObjects;
+use suyuan_query::parallel::Threads;
 use suyuan_query::search::{Budget, Explain, SearchAnswer, SearchRequest, search};
 use suyuan_store::{LogControl, Options, Store};
 use suyuan_wal::{LocalDisk, Position, Uuid};
@@ -188,7 +189,7 @@ fn times(store: &Store, request: &SearchRequest, threads: usize) -> ((f64, f64),
         let budget = Budget {
             deadline: Instant::now() + Duration::from_secs(60),
             memory_bytes: 256 << 20,
-            threads,
+            threads: Threads::new(threads),
             cancelled: Arc::new(AtomicBool::new(false)),
         };
         let started_at = Instant::now();

@@ -1,10 +1,12 @@
 //! Several threads for one question.
 //!
 //! In: work that any number of threads can share. Out: what each of them made. The thread that has
-//! the question begins alone and calls for the others when it pays: to start one costs a part of what
-//! most questions take.
+//! the question begins alone and calls for the others when it pays; no more come than there is room
+//! for beside other questions. Never here: what they do.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
@@ -15,38 +17,94 @@ use crate::search::QueryError;
 /// most questions are answered by then.
 const ALONE_MAX: Duration = Duration::from_micros(500);
 
-/// Calls for the other threads of [`on_threads`], once.
+/// How many threads work on questions, and how many may: more than there are CPUs would only take
+/// them from each other, and from ingest. Clones count together.
+#[derive(Clone, Debug)]
+pub struct Threads {
+    max: usize,
+    n_busy: Arc<AtomicUsize>,
+}
+
+/// Threads that work on a question for as long as this lives.
+#[derive(Debug)]
+pub struct Busy<'a> {
+    threads: &'a Threads,
+    n: usize,
+}
+
+impl Threads {
+    /// `max`: of all questions together; a question that is worked on has one in any case.
+    pub fn new(max: usize) -> Self {
+        Self { max: max.max(1), n_busy: Arc::default() }
+    }
+
+    /// The most that can work on one question.
+    pub fn max(&self) -> usize {
+        self.max
+    }
+
+    /// The calling thread begins to work on a question, whether or not there is room.
+    pub fn enter(&self) -> Busy<'_> {
+        self.n_busy.fetch_add(1, Relaxed);
+        Busy { threads: self, n: 1 }
+    }
+
+    /// As many more as there is room for.
+    fn helpers(&self, n_wanted: usize) -> Busy<'_> {
+        let n_free = |n_busy: usize| self.max.saturating_sub(n_busy).min(n_wanted);
+        let more = |n_busy| Some(n_busy + n_free(n_busy));
+        let before = self.n_busy.fetch_update(Relaxed, Relaxed, more);
+        Busy { threads: self, n: n_free(before.unwrap_or(self.max)) }
+    }
+}
+
+impl Drop for Busy<'_> {
+    fn drop(&mut self) {
+        self.threads.n_busy.fetch_sub(self.n, Relaxed);
+    }
+}
+
+/// Calls for the other threads of [`on_threads`].
 pub struct Help<'a> {
     started_at: Instant,
-    call: Option<&'a dyn Fn()>,
+    /// Says whether any came; after that nobody is called again.
+    call: Option<&'a dyn Fn() -> bool>,
 }
 
 impl Help<'_> {
     /// To be asked between pieces of work.
     pub fn call_if_late(&mut self) {
-        if self.call.is_some() && self.started_at.elapsed() >= ALONE_MAX {
+        self.call_if(self.call.is_some() && self.started_at.elapsed() >= ALONE_MAX);
+    }
+
+    pub fn call_if(&mut self, is_long: bool) {
+        if is_long {
             self.call();
         }
     }
 
+    /// Where there was no room for others, the next call may find some.
     pub fn call(&mut self) {
-        if let Some(call) = self.call.take() {
-            call();
+        if self.call.is_some_and(|call| call()) {
+            self.call = None;
         }
     }
 }
 
-/// Does the same work on several threads, the caller's among them, and gathers what they made: the
-/// caller's thread begins and calls for the others when it pays. A panic on one of those is an
-/// error.
+/// Does the same work on some threads, the caller's among them and no more than there are tasks, and
+/// gathers what they made: the caller's thread begins and calls for the others when it pays. A panic
+/// on one of those is an error.
 pub fn on_threads<T: Send>(
-    n_threads: usize,
+    threads: &Threads,
+    n_tasks: usize,
     work: impl Fn(&mut Help<'_>) -> Result<T, QueryError> + Sync,
 ) -> Result<Vec<T>, QueryError> {
-    let mut alone = Help { started_at: Instant::now(), call: None };
-    if n_threads <= 1 {
+    let n_helpers_max = n_tasks.min(threads.max).saturating_sub(1);
+    if n_helpers_max == 0 {
+        let mut alone = Help { started_at: Instant::now(), call: None };
         return Ok(vec![work(&mut alone)?]);
     }
+    let helpers = Cell::new(None);
     std::thread::scope(|scope| {
         let others = RefCell::new(Vec::new());
         let call = || {
@@ -56,13 +114,19 @@ pub fn on_threads<T: Send>(
                 move_away_from(cpu_of_caller);
                 work(&mut Help { started_at: Instant::now(), call: None })
             };
-            for _ in 1..n_threads {
+            let busy = threads.helpers(n_helpers_max);
+            for _ in 0..busy.n {
                 let thread = std::thread::Builder::new().name("query".to_owned());
                 // Where the system gives no thread, those that are there do the work.
                 others.borrow_mut().extend(thread.spawn_scoped(scope, work_along).ok());
             }
-            // Those that were started on this CPU leave it at once.
-            std::thread::yield_now();
+            let has_come = busy.n > 0;
+            if has_come {
+                // Those that were started on this CPU leave it at once.
+                std::thread::yield_now();
+                helpers.set(Some(busy));
+            }
+            has_come
         };
         let mut help = Help { started_at: Instant::now(), call: Some(&call) };
         let mut results = vec![work(&mut help)];
@@ -91,14 +155,35 @@ fn move_away_from(cpu: usize) {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-
     use super::*;
+
+    #[test]
+    fn no_more_threads_come_than_there_is_room_for_beside_other_questions() {
+        let threads = Threads::new(3);
+        let n_parts = |n_threads_max| {
+            let parts = on_threads(&threads, n_threads_max, |help| {
+                help.call();
+                Ok(())
+            });
+            parts.expect("no thread fails").len()
+        };
+        let one = threads.enter();
+        assert_eq!((n_parts(2), n_parts(3), n_parts(9)), (2, 3, 3));
+        let other = threads.enter();
+        assert_eq!(n_parts(9), 2);
+        let third = threads.clone();
+        let third = third.enter();
+        assert_eq!(n_parts(9), 1);
+        drop(third);
+        assert_eq!(n_parts(9), 2);
+        drop((one, other));
+        assert_eq!(threads.n_busy.load(Relaxed), 0);
+    }
 
     #[test]
     fn work_is_shared_among_threads_once_they_are_called_for() {
         let next = AtomicUsize::new(0);
-        let parts = on_threads(3, |help| {
+        let parts = on_threads(&Threads::new(3), 3, |help| {
             help.call();
             help.call();
             let mut done = Vec::new();
@@ -126,14 +211,14 @@ mod tests {
 
     #[test]
     fn nobody_is_called_for_a_short_question() {
-        let parts = on_threads(3, |_| Ok(()));
+        let parts = on_threads(&Threads::new(3), 3, |_| Ok(()));
         assert_eq!(parts.expect("no thread fails").len(), 1);
     }
 
     #[test]
     fn an_error_or_a_panic_on_one_thread_is_an_error_of_the_question() {
         let is_caller = |help: &Help<'_>| help.call.is_some();
-        let result = on_threads(2, |help| {
+        let result = on_threads(&Threads::new(3), 2, |help| {
             if !is_caller(help) {
                 std::panic::resume_unwind(Box::new("a test's panic"));
             }
@@ -141,7 +226,7 @@ mod tests {
             Ok(())
         });
         assert!(matches!(result, Err(QueryError::Panicked)));
-        let result = on_threads(2, |help| {
+        let result = on_threads(&Threads::new(3), 2, |help| {
             if !is_caller(help) {
                 return Err(QueryError::Cancelled);
             }

@@ -34,7 +34,7 @@ use self::shown::Shown;
 use self::standing::{Standing, add_skipped};
 use self::top::{Candidate, Rank, TopTraces};
 use crate::filter::{Filter, FilterError};
-use crate::parallel::on_threads;
+use crate::parallel::{Threads, on_threads};
 
 pub use self::hierarchy::{KeepHierarchy, filter_trace};
 
@@ -70,8 +70,8 @@ pub enum Explain {
 pub struct Budget {
     pub deadline: Instant,
     pub memory_bytes: usize,
-    /// That work on it, the caller's among them; at least one.
-    pub threads: usize,
+    /// That work on it and on other questions.
+    pub threads: Threads,
     /// Set when nobody waits for the answer any more.
     pub cancelled: Arc<AtomicBool>,
 }
@@ -320,9 +320,9 @@ fn best_candidates(
     answer: &mut SearchAnswer,
 ) -> Result<Best, QueryError> {
     let progress = Progress::new();
-    let n_threads = question.budget.threads.clamp(1, question.units.len().max(1));
-    let partials =
-        on_threads(n_threads, |help| candidates(question, &progress, n_candidates, help))?;
+    let partials = on_threads(&question.budget.threads, question.units.len(), |help| {
+        candidates(question, &progress, n_candidates, help)
+    })?;
     let mut top = TopTraces::new(n_candidates);
     let mut round = Accounting::default();
     let mut reports = Vec::new();
@@ -351,18 +351,18 @@ fn standing_traces(
     if traces.is_empty() {
         return Ok(Vec::new());
     }
-    let n_tasks = 2 * question.budget.threads.max(1);
+    let threads = &question.budget.threads;
+    let n_tasks = 2 * threads.max();
     let n_per_task = traces.len().div_ceil(n_tasks).clamp(TRACES_PER_TASK_MIN, TRACES_PER_TASK_MAX);
     let parts: Vec<&[TraceRef]> = traces.chunks(n_per_task).collect();
     let next = AtomicUsize::new(0);
-    let n_threads = question.budget.threads.clamp(1, parts.len());
-    let found = on_threads(n_threads, |help| {
-        // More than one task is known to be long enough.
-        help.call();
+    let found = on_threads(threads, parts.len(), |help| {
         let meter = ReadMeter::default();
         let (mut found, mut skipped) = (Vec::new(), Vec::new());
         let mut standing = Standing::new(question);
         while let Some(part) = parts.get(next.fetch_add(1, Relaxed)) {
+            // More than one task is known to be long enough.
+            help.call_if(next.load(Relaxed) < parts.len());
             found.extend(standing.found(part, &meter, &mut skipped)?);
         }
         Ok((found, skipped, meter))

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use expect_test::{Expect, expect};
 use suyuan_block::meta::TimeRange;
 use suyuan_model::Tenant;
+use suyuan_query::parallel::Threads;
 use suyuan_query::search::{Budget, QueryError};
 use suyuan_query::tags::{
     LegacyTag, TAG_BYTES_MAX, TAG_LIMIT, TagNames, TagNamesRequest, TagScope, TagValues,
@@ -36,7 +37,7 @@ fn budget() -> Budget {
     Budget {
         deadline: Instant::now() + Duration::from_mins(1),
         memory_bytes: 256 << 20,
-        threads: 1,
+        threads: Threads::new(1),
         cancelled: Arc::new(AtomicBool::new(false)),
     }
 }

@@ -49,7 +49,7 @@ async fn an_answer_comes_back_with_an_equal_share_of_the_memory() {
         ..QueryOptions::default()
     };
     let (questions, _) = questions(options);
-    let work = |budget: &Budget| answered((budget.memory_bytes, budget.threads));
+    let work = |budget: &Budget| answered((budget.memory_bytes, budget.threads.max()));
     let found = questions.ask(QueryKind::Search, work).await.expect("an answer");
     assert_eq!(found.answer, (1_000, 1));
 }

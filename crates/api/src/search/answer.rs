@@ -5,7 +5,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use suyuan_model::ValueRef;
-use suyuan_query::parallel::on_threads;
+use suyuan_query::parallel::{Threads, on_threads};
 use suyuan_query::search::{
     Accounting, AnswerValue, FoundSpan, FoundTrace, QueryError, SearchAnswer,
 };
@@ -41,14 +41,14 @@ impl FoundTraces {
     pub(super) fn begin(
         found: SearchAnswer,
         encoding: Encoding,
-        n_threads: usize,
+        threads: &Threads,
     ) -> Result<Self, QueryError> {
         let metrics = metrics(&found.accounting);
         let first = first_traces(&found.traces);
         let (mut n_encoded, mut first_piece) = (0, None);
         let mut encoder = SearchEncoder::new(encoding);
-        if first.len().div_ceil(TRACES_PER_TASK) >= TASKS_MIN && n_threads > 1 {
-            first_piece = Some(encode_together(first, encoding, n_threads)?);
+        if first.len().div_ceil(TRACES_PER_TASK) >= TASKS_MIN && threads.max() > 1 {
+            first_piece = Some(encode_together(first, encoding, threads)?);
             n_encoded = first.len();
             encoder = SearchEncoder::behind(encoding);
         }
@@ -73,11 +73,11 @@ fn first_traces(traces: &[FoundTrace]) -> &[FoundTrace] {
 fn encode_together(
     traces: &[FoundTrace],
     encoding: Encoding,
-    n_threads: usize,
+    threads: &Threads,
 ) -> Result<Vec<u8>, QueryError> {
     let tasks: Vec<&[FoundTrace]> = traces.chunks(TRACES_PER_TASK).collect();
     let next = AtomicUsize::new(0);
-    let parts = on_threads(n_threads.min(tasks.len()), |help| {
+    let parts = on_threads(threads, tasks.len(), |help| {
         help.call();
         let mut encoded = Vec::new();
         loop {

@@ -174,9 +174,7 @@ impl Finder<'_> {
         self.rows_read = ranges::n_rows(&rows).into();
         let is_last = place + 1 >= question.units.len();
         let mut before_reading = |n_rows| {
-            if n_rows >= ROWS_ALONE_MAX && !is_last {
-                help.call();
-            }
+            help.call_if(n_rows >= ROWS_ALONE_MAX && !is_last);
             question.check()
         };
         let alive = alone_fulfilling(

@@ -194,7 +194,7 @@ pub(super) fn budget(threads: usize) -> Budget {
     Budget {
         deadline: Instant::now() + Duration::from_secs(600),
         memory_bytes: 256 << 20,
-        threads,
+        threads: Threads::new(threads),
         cancelled: Arc::new(AtomicBool::new(false)),
     }
 }

@@ -36,14 +36,13 @@ pub(super) fn found(
 ) -> Result<Vec<FoundTrace>, QueryError> {
     let units = by_unit(winners);
     let next = AtomicUsize::new(0);
-    let n_threads = question.budget.threads.min(units.len());
-    let parts = on_threads(n_threads, |help| {
-        // So many winners are known to take long enough.
-        help.call();
+    let parts = on_threads(&question.budget.threads, units.len(), |help| {
         let meter = ReadMeter::default();
         let (mut found, mut skipped) = (Vec::new(), Vec::new());
         while let Some(of_unit) = units.get(next.fetch_add(1, Relaxed)) {
             question.check()?;
+            // So many winners are known to take long enough.
+            help.call_if(next.load(Relaxed) < units.len());
             match found_in_unit(question, of_unit, &meter) {
                 Ok(traces) => {
                     question.count_answer(&traces)?;

@@ -11,6 +11,7 @@ use suyuan_block::meta::TimeRange;
 use suyuan_ids::TraceId;
 use suyuan_model::{Chunk, Publication, Tenant, UnixNanosRange};
 use suyuan_objects::faulty::MemoryObjects;
+use suyuan_query::parallel::Threads;
 use suyuan_query::search::{
     Accounting, AnswerValue, Budget, Explain, FoundSpan, FoundTrace, QueryError, SearchRequest,
     search,
@@ -288,7 +289,7 @@ impl Asker {
             deadline: Instant::now() + Duration::from_secs(QUERY_SECONDS),
             memory_bytes,
             // Both ways in the same test run.
-            threads: 1 + question.limit % 2,
+            threads: Threads::new(1 + question.limit % 2),
             cancelled: Arc::new(AtomicBool::new(false)),
         };
         let snapshot = Arc::new(self.0.snapshot(&tenant()));

@@ -30,7 +30,8 @@ fn answer(n_traces: usize) -> SearchAnswer {
 }
 
 fn pieces(n_traces: usize, encoding: Encoding, n_threads: usize) -> Vec<Vec<u8>> {
-    let mut traces = FoundTraces::begin(answer(n_traces), encoding, n_threads).expect("encoded");
+    let mut traces =
+        FoundTraces::begin(answer(n_traces), encoding, &Threads::new(n_threads)).expect("encoded");
     let pieces = std::iter::from_fn(|| traces.next_piece()).collect();
     assert!(traces.is_done());
     pieces
@@ -64,7 +65,7 @@ fn traces_of_long_values_are_encoded_piece_by_piece() {
     for trace in &mut long.traces {
         trace.spans[0].attributes[0].1 = AnswerValue::String(value.clone());
     }
-    let mut traces = FoundTraces::begin(long, Encoding::Json, 4).expect("encoded");
+    let mut traces = FoundTraces::begin(long, Encoding::Json, &Threads::new(4)).expect("encoded");
     assert_eq!(traces.first_piece_bytes, 0);
     assert!(traces.next_piece().is_some_and(|piece| piece.len() < 2 * PIECE_BYTES_MIN));
 }
@@ -78,7 +79,8 @@ fn an_answer_of_few_bytes_is_one_piece() {
         short
     };
     let n_traces = TASKS_MIN * TRACES_PER_TASK;
-    let mut traces = FoundTraces::begin(short(n_traces), Encoding::Json, 4).expect("encoded");
+    let mut traces =
+        FoundTraces::begin(short(n_traces), Encoding::Json, &Threads::new(4)).expect("encoded");
     assert!(traces.next_piece().is_some_and(|piece| piece.len() < PIECE_BYTES_MIN));
     assert!(traces.is_done());
 }
