@@ -28,7 +28,7 @@ pub struct QueryOptions {
     pub concurrency: usize,
     /// Questions that wait for one of these to end; further ones are refused.
     pub queue_max: usize,
-    /// Threads that work on a question as long as others leave room: each of those has one.
+    /// Threads that work on all questions together; each question has one in any case.
     pub threads: usize,
     /// From a question's arrival to the head of its answer, waiting included.
     pub timeout: Duration,
