@@ -50,6 +50,16 @@ pub enum Values {
 }
 
 impl AttributeTable {
+    /// Without shapes: for whoever asks for values by key.
+    pub fn of_columns(columns: Vec<AttributeColumn>) -> Self {
+        Self {
+            columns,
+            shape_of_row: UInt32Array::new(ScalarBuffer::default(), None),
+            shape_ends: ScalarBuffer::default(),
+            shape_columns: ScalarBuffer::default(),
+        }
+    }
+
     /// The attributes of a row in the order received, duplicates included.
     pub fn row(&self, row: u32) -> impl Iterator<Item = (&str, ValueRef<'_>)> {
         let shape = self.shape(row);

@@ -98,6 +98,34 @@ pub struct Scopes {
 }
 
 impl Chunk {
+    /// The same spans with these attributes of theirs.
+    pub fn with_attributes(&self, attributes: AttributeTable) -> Self {
+        Self {
+            trace_id: self.trace_id.clone(),
+            span_id: self.span_id.clone(),
+            parent_span_id: self.parent_span_id.clone(),
+            start_unix_nanos: self.start_unix_nanos.clone(),
+            end_unix_nanos: self.end_unix_nanos.clone(),
+            name: self.name.clone(),
+            kind: self.kind.clone(),
+            status_code: self.status_code.clone(),
+            status_message: self.status_message.clone(),
+            trace_state: self.trace_state.clone(),
+            flags: self.flags.clone(),
+            dropped_attributes: self.dropped_attributes.clone(),
+            dropped_events: self.dropped_events.clone(),
+            dropped_links: self.dropped_links.clone(),
+            cut_values: self.cut_values.clone(),
+            resource: self.resource.clone(),
+            scope: self.scope.clone(),
+            attributes,
+            events: self.events.clone(),
+            links: self.links.clone(),
+            resources: self.resources.clone(),
+            scopes: self.scopes.clone(),
+        }
+    }
+
     pub fn n_rows(&self) -> usize {
         self.span_id.len()
     }

@@ -23,6 +23,8 @@ struct ChunkKey {
     scope: Scope,
     value_type: ValueType,
     key: Arc<str>,
+    /// Its place in the chunk's table of the scope.
+    column: u32,
     /// The least and the greatest value, of integers alone.
     bounds: Option<RangeInclusive<i64>>,
 }
@@ -39,12 +41,13 @@ impl ChunkKeys {
         let mut keys = Vec::new();
         for (scope, table) in tables {
             // Columns stay in an empty table for the next chunk.
-            let has_rows = |column: &&AttributeColumn| !column.rows.is_empty();
-            let columns = table.columns.iter().filter(has_rows);
-            keys.extend(columns.map(|column| ChunkKey {
+            let has_rows = |column: &AttributeColumn| !column.rows.is_empty();
+            let columns = (0..).zip(&table.columns).filter(|(_, column)| has_rows(column));
+            keys.extend(columns.map(|(place, column)| ChunkKey {
                 scope,
                 value_type: column.value_type,
                 key: column.key.clone(),
+                column: place,
                 bounds: bounds_of(&column.values),
             }));
         }
@@ -78,6 +81,12 @@ impl ChunkKeys {
         let wanted = (scope, value_type, key);
         let found = self.keys.binary_search_by(|key| key.order().cmp(&wanted)).ok()?;
         self.keys.get(found)
+    }
+
+    /// The places of a key's columns in the chunk's table of the scope.
+    pub(crate) fn columns_of(&self, scope: Scope, key: &str) -> impl Iterator<Item = u32> {
+        let of_type = move |value_type| self.find(scope, key, value_type);
+        ValueType::ALL.into_iter().filter_map(of_type).map(|found| found.column)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Scope, &Arc<str>, ValueType)> {

@@ -5,6 +5,7 @@ use std::path::Path;
 pub(crate) mod driver;
 pub(crate) mod fixtures;
 mod long_values;
+mod many_keys;
 mod random;
 
 use arrow_array::Array;

@@ -11,7 +11,6 @@ use arrow_buffer::ScalarBuffer;
 use memchr::memmem::Finder;
 use suyuan_model::{AttributeColumn, AttributeTable, RequiredText, ValueType, Values};
 
-use super::empty;
 use crate::column::{Column, Values as Stored};
 use crate::file::read::Required;
 use crate::key_values;
@@ -136,7 +135,7 @@ impl AttributeReads {
         for (list, column) in self.lists.into_iter().zip(columns) {
             list.pick(column, n_rows, &mut attributes)?;
         }
-        Ok(empty::attributes_of(attributes))
+        Ok(AttributeTable::of_columns(attributes))
     }
 }
 

@@ -27,13 +27,13 @@ pub(super) fn chunk(resources: &Resources, scopes: &Scopes) -> Chunk {
         cut_values: counts(),
         resource: UInt32Array::new(ScalarBuffer::default(), None),
         scope: UInt32Array::new(ScalarBuffer::default(), None),
-        attributes: attributes(),
+        attributes: AttributeTable::of_columns(Vec::new()),
         events: Events {
             span_row: UInt32Array::new(ScalarBuffer::default(), None),
             time_unix_nanos: UInt64Array::new(ScalarBuffer::default(), None),
             name: texts(),
             dropped_attributes: counts(),
-            attributes: attributes(),
+            attributes: AttributeTable::of_columns(Vec::new()),
         },
         links: Links {
             span_row: UInt32Array::new(ScalarBuffer::default(), None),
@@ -42,25 +42,11 @@ pub(super) fn chunk(resources: &Resources, scopes: &Scopes) -> Chunk {
             trace_state: sparse_texts(),
             flags: counts(),
             dropped_attributes: counts(),
-            attributes: attributes(),
+            attributes: AttributeTable::of_columns(Vec::new()),
         },
         resources: resources.clone(),
         scopes: scopes.clone(),
     }
-}
-
-fn attributes() -> AttributeTable {
-    AttributeTable {
-        columns: Vec::new(),
-        shape_of_row: UInt32Array::new(ScalarBuffer::default(), None),
-        shape_ends: ScalarBuffer::default(),
-        shape_columns: ScalarBuffer::default(),
-    }
-}
-
-/// Attributes in columns alone, without shapes.
-pub(super) fn attributes_of(columns: Vec<suyuan_model::AttributeColumn>) -> AttributeTable {
-    AttributeTable { columns, ..attributes() }
 }
 
 fn texts() -> Strings {

@@ -5,15 +5,17 @@
 //! The window's lock is held for moments: ingest waits for it.
 
 use std::cell::LazyCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock, PoisonError, RwLockReadGuard};
 
 use arrow_array::{Array, FixedSizeBinaryArray};
+use suyuan_block::layout::Scope;
 use suyuan_block::meta::TimeRange;
 use suyuan_block::reader::{Between, Probe, TextOf};
 use suyuan_ids::TraceId;
 use suyuan_model::{
-    AttributeOwner, Batch, Chunk, Columns, Field, Resources, Scopes, Strings, ValueType, Values,
+    AttributeOwner, AttributeTable, Batch, Chunk, Columns, Field, Resources, Scopes, Strings,
+    ValueType, Values,
 };
 use suyuan_objects::ReadMeter;
 
@@ -27,6 +29,10 @@ use crate::window::{ChunkPlace, Window};
 
 /// Rows whose traces are looked up while the window is locked.
 const LOOKUP_ROWS: usize = 512;
+
+/// A chunk with more keys gives those asked for apart: to look for one among ten thousand costs more
+/// than its values.
+const COLUMNS_SOUGHT_MAX: usize = 128;
 
 /// Before any time that can be said in OTLP.
 const UNKNOWN_START: i64 = i64::MIN;
@@ -181,6 +187,23 @@ impl LiveChunk {
         self.with_keys(|keys| keys.may_lie_between(between))
     }
 
+    /// A chunk without the attributes that are not asked for. `None`: it is not the chunk whose keys
+    /// are known by now.
+    fn narrowed(&self, chunk: &Chunk, columns: &Columns) -> Option<Chunk> {
+        let asked = columns.span_keys();
+        let places = |keys: &ChunkKeys| -> BTreeSet<u32> {
+            asked.iter().flat_map(|key| keys.columns_of(Scope::Span, key)).collect()
+        };
+        let column = |place: u32| {
+            let column = chunk.attributes.columns.get(place as usize);
+            column.filter(|column| asked.contains(&column.key)).cloned()
+        };
+        // A chunk that grows has more keys later, never fewer: if all of them are where they were
+        // found, none is missing.
+        let found: Option<Vec<_>> = self.with_keys(places).into_iter().map(column).collect();
+        Some(chunk.with_attributes(AttributeTable::of_columns(found?)))
+    }
+
     fn with_keys<T>(&self, look: impl FnOnce(&ChunkKeys) -> T) -> T {
         let (place, keys) = {
             let window = read(self.source());
@@ -225,7 +248,13 @@ impl<'a> OpenLive<'a> {
     }
 
     pub(super) fn read(&self, columns: &Columns, meter: &ReadMeter) -> Result<Batch, FindError> {
-        Ok(Batch::of_chunk(self.content.read(columns, meter)?, self.unit.n_rows))
+        let mut chunk = self.content.read(columns, meter)?;
+        if chunk.attributes.columns.len() > COLUMNS_SOUGHT_MAX
+            && let Some(narrow) = self.unit.narrowed(&chunk, columns)
+        {
+            chunk = Arc::new(narrow);
+        }
+        Ok(Batch::of_chunk(chunk, self.unit.n_rows))
     }
 
     fn trace_ids(&self, meter: &ReadMeter) -> Result<&FixedSizeBinaryArray, FindError> {
