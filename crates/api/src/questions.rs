@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
 use prometheus_client::metrics::gauge::Gauge;
-use suyuan_query::parallel::Threads;
+use suyuan_query::parallel::{Panicked, Threads};
 use suyuan_query::search::{Accounting, Budget, QueryError};
 use suyuan_query::{Workers, WorkersOptions};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
@@ -153,7 +153,7 @@ impl Questions {
         match timeout_at(deadline.into(), receiver).await {
             Ok(Ok(result)) => result,
             // The thread's panic hook has said more.
-            Ok(Err(_)) => Err(QueryError::Panicked.into()),
+            Ok(Err(_)) => Err(QueryError::from(Panicked).into()),
             Err(_) => {
                 let seconds = self.options.timeout.as_secs_f64();
                 Err(QueryError::TimedOut { seconds }.into())

@@ -11,8 +11,6 @@ use std::time::{Duration, Instant};
 
 use rustix::thread::{CpuSet, sched_getaffinity, sched_getcpu, sched_setaffinity};
 
-use crate::search::QueryError;
-
 /// A question that takes longer than this gets more threads: to start one costs a part of that, and
 /// most questions are answered by then.
 const ALONE_MAX: Duration = Duration::from_micros(500);
@@ -64,6 +62,11 @@ impl Drop for Busy<'_> {
     }
 }
 
+/// A thread that works on a question panicked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the query panicked: please report it")]
+pub struct Panicked;
+
 /// Calls for the other threads of [`on_threads`].
 pub struct Help<'a> {
     started_at: Instant,
@@ -94,11 +97,11 @@ impl Help<'_> {
 /// Does the same work on some threads, the caller's among them and no more than there are tasks, and
 /// gathers what they made: the caller's thread begins and calls for the others when it pays. A panic
 /// on one of those is an error.
-pub fn on_threads<T: Send>(
+pub fn on_threads<T: Send, E: Send + From<Panicked>>(
     threads: &Threads,
     n_tasks: usize,
-    work: impl Fn(&mut Help<'_>) -> Result<T, QueryError> + Sync,
-) -> Result<Vec<T>, QueryError> {
+    work: impl Fn(&mut Help<'_>) -> Result<T, E> + Sync,
+) -> Result<Vec<T>, E> {
     let n_helpers_max = n_tasks.min(threads.max).saturating_sub(1);
     if n_helpers_max == 0 {
         let mut alone = Help { started_at: Instant::now(), call: None };
@@ -131,7 +134,7 @@ pub fn on_threads<T: Send>(
         let mut help = Help { started_at: Instant::now(), call: Some(&call) };
         let mut results = vec![work(&mut help)];
         for thread in others.take() {
-            results.push(thread.join().unwrap_or(Err(QueryError::Panicked)));
+            results.push(thread.join().unwrap_or(Err(Panicked.into())));
         }
         results.into_iter().collect()
     })
@@ -163,7 +166,7 @@ mod tests {
         let n_parts = |n_threads_max| {
             let parts = on_threads(&threads, n_threads_max, |help| {
                 help.call();
-                Ok(())
+                Ok::<_, Panicked>(())
             });
             parts.expect("no thread fails").len()
         };
@@ -190,7 +193,7 @@ mod tests {
             while let number @ ..100 = next.fetch_add(1, Relaxed) {
                 done.push(number);
             }
-            Ok(done)
+            Ok::<_, Panicked>(done)
         });
         let parts = parts.expect("no thread fails");
         assert_eq!(parts.len(), 3);
@@ -211,12 +214,22 @@ mod tests {
 
     #[test]
     fn nobody_is_called_for_a_short_question() {
-        let parts = on_threads(&Threads::new(3), 3, |_| Ok(()));
+        let parts = on_threads(&Threads::new(3), 3, |_| Ok::<_, Panicked>(()));
         assert_eq!(parts.expect("no thread fails").len(), 1);
     }
 
     #[test]
     fn an_error_or_a_panic_on_one_thread_is_an_error_of_the_question() {
+        #[derive(Debug, PartialEq)]
+        enum Failure {
+            Own,
+            Panicked,
+        }
+        impl From<Panicked> for Failure {
+            fn from(_: Panicked) -> Self {
+                Self::Panicked
+            }
+        }
         let is_caller = |help: &Help<'_>| help.call.is_some();
         let result = on_threads(&Threads::new(3), 2, |help| {
             if !is_caller(help) {
@@ -225,14 +238,14 @@ mod tests {
             help.call();
             Ok(())
         });
-        assert!(matches!(result, Err(QueryError::Panicked)));
+        assert_eq!(result, Err(Failure::Panicked));
         let result = on_threads(&Threads::new(3), 2, |help| {
             if !is_caller(help) {
-                return Err(QueryError::Cancelled);
+                return Err(Failure::Own);
             }
             help.call();
             Ok(())
         });
-        assert!(matches!(result, Err(QueryError::Cancelled)));
+        assert_eq!(result, Err::<Vec<()>, _>(Failure::Own));
     }
 }

@@ -34,7 +34,7 @@ use self::shown::Shown;
 use self::standing::{Standing, add_skipped};
 use self::top::{Candidate, Rank, TopTraces};
 use crate::filter::{Filter, FilterError};
-use crate::parallel::{Threads, on_threads};
+use crate::parallel::{Panicked, Threads, on_threads};
 
 pub use self::hierarchy::{KeepHierarchy, filter_trace};
 
@@ -92,8 +92,8 @@ pub enum QueryError {
     Cancelled,
     #[error(transparent)]
     Filter(#[from] FilterError),
-    #[error("the query panicked: please report it")]
-    Panicked,
+    #[error(transparent)]
+    Panicked(#[from] Panicked),
     #[error(transparent)]
     Read(#[from] suyuan_store::FindError),
 }
@@ -365,7 +365,7 @@ fn standing_traces(
             help.call_if(next.load(Relaxed) < parts.len());
             found.extend(standing.found(part, &meter, &mut skipped)?);
         }
-        Ok((found, skipped, meter))
+        Ok::<_, QueryError>((found, skipped, meter))
     })?;
     Ok(gathered(found, accounting))
 }

@@ -133,7 +133,7 @@ async fn a_panic_ends_one_question() {
     let (questions, _) = questions(one_at_a_time());
     let work = |_: &Budget| -> Result<Answered<()>, ApiError> { panic!("as ordered") };
     let panicked = questions.ask(QueryKind::Search, work).await;
-    assert!(matches!(panicked, Err(ApiError::Query(QueryError::Panicked))));
+    assert!(matches!(panicked, Err(ApiError::Query(QueryError::Panicked(_)))));
     assert!(questions.ask(QueryKind::Search, |_| answered(())).await.is_ok());
 }
 

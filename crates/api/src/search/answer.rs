@@ -82,7 +82,9 @@ fn encode_together(
         let mut encoded = Vec::new();
         loop {
             let number = next.fetch_add(1, Relaxed);
-            let Some(task) = tasks.get(number) else { return Ok(encoded) };
+            let Some(task) = tasks.get(number) else {
+                return Ok::<_, QueryError>(encoded);
+            };
             let mut encoder = match number {
                 0 => SearchEncoder::new(encoding),
                 _ => SearchEncoder::behind(encoding),

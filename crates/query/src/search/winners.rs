@@ -52,7 +52,7 @@ pub(super) fn found(
                 Err(error) => return Err(QueryError::Read(error)),
             }
         }
-        Ok((found, skipped, meter))
+        Ok::<_, QueryError>((found, skipped, meter))
     })?;
     Ok(gathered(parts, accounting))
 }
