@@ -52,6 +52,7 @@ pub(super) fn candidates(
     let mut finder = Finder {
         question,
         progress,
+        help,
         top: TopTraces::new(limit),
         standing: Standing::new(question),
         meter: ReadMeter::default(),
@@ -60,7 +61,7 @@ pub(super) fn candidates(
         rows_found: 0,
         reports: Vec::new(),
     };
-    let result = finder.run(help);
+    let result = finder.run();
     if result.is_err() {
         progress.end();
     }
@@ -70,9 +71,10 @@ pub(super) fn candidates(
     Ok(Partial { top: finder.top, accounting: finder.accounting, reports: finder.reports })
 }
 
-struct Finder<'a> {
+struct Finder<'a, 'h> {
     question: &'a Question<'a>,
     progress: &'a Progress,
+    help: &'a mut Help<'h>,
     top: TopTraces,
     standing: Standing<'a>,
     meter: ReadMeter,
@@ -83,21 +85,21 @@ struct Finder<'a> {
     reports: Vec<(usize, UnitReport)>,
 }
 
-impl Finder<'_> {
-    fn run(&mut self, help: &mut Help<'_>) -> Result<(), QueryError> {
+impl Finder<'_, '_> {
+    fn run(&mut self) -> Result<(), QueryError> {
         let question = self.question;
         loop {
             let place = self.progress.next_unit();
             let Some(unit) = question.units.get(place) else { return Ok(()) };
             question.check()?;
-            help.call_if_late();
+            self.help.call_if_late();
             if self.progress.is_ended() {
                 return Ok(());
             }
             let started_at = Instant::now();
             let bytes_before = self.meter.bytes();
             (self.rows_read, self.rows_found) = (0, 0);
-            let fate = self.fate(place, unit, help)?;
+            let fate = self.fate(place, unit)?;
             self.count(&fate);
             if question.request.explain == Explain::Yes && place < UNIT_REPORTS_MAX {
                 let report = UnitReport {
@@ -124,12 +126,7 @@ impl Finder<'_> {
         self.accounting.spans_inspected += self.rows_read;
     }
 
-    fn fate(
-        &mut self,
-        place: usize,
-        unit: &Unit,
-        help: &mut Help<'_>,
-    ) -> Result<UnitFate, QueryError> {
+    fn fate(&mut self, place: usize, unit: &Unit) -> Result<UnitFate, QueryError> {
         if unit.newest_start_unix_nanos() < self.start_unix_nanos_min() {
             self.top.set_cut();
             return Ok(UnitFate::NotNeeded);
@@ -137,7 +134,7 @@ impl Finder<'_> {
         if let Some(why) = ruled_out_unread(unit, self.question.filter) {
             return Ok(UnitFate::Pruned(why));
         }
-        match self.read(place, unit, help) {
+        match self.read(place, unit) {
             Ok(fate) => Ok(fate),
             Err(UnitError::Read(FindError::Block(error))) => {
                 let skipped = Skipped::from(error);
@@ -150,12 +147,7 @@ impl Finder<'_> {
         }
     }
 
-    fn read(
-        &mut self,
-        place: usize,
-        unit: &Unit,
-        help: &mut Help<'_>,
-    ) -> Result<UnitFate, UnitError> {
+    fn read(&mut self, place: usize, unit: &Unit) -> Result<UnitFate, UnitError> {
         let question = self.question;
         let unit_is_open = unit.open(&self.meter)?;
         let open = &unit_is_open;
@@ -174,7 +166,7 @@ impl Finder<'_> {
         self.rows_read = ranges::n_rows(&rows).into();
         let is_last = place + 1 >= question.units.len();
         let mut before_reading = |n_rows| {
-            help.call_if(n_rows >= ROWS_ALONE_MAX && !is_last);
+            self.help.call_if(n_rows >= ROWS_ALONE_MAX && !is_last);
             question.check()
         };
         let alive = alone_fulfilling(
