@@ -58,7 +58,7 @@ struct TenantSplits {
     ids: IdCache,
     places: PlaceCache,
     outlines: Outlines,
-    /// The newer block first.
+    /// The newer block first; a block with itself for traces that lie in several of its slices.
     pairs: HashMap<(Uuid, Uuid), Arc<Pair>>,
     live: HashMap<LiveKey, LiveProbe>,
     blocks: Option<Arc<BlockPart>>,

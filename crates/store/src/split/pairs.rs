@@ -14,7 +14,7 @@ use crate::snapshot::{BlockSource, Snapshot};
 use super::ids::rows_of;
 use super::{Piece, SHARED_TRACE_BYTES, Shared, SplitError, TenantSplits, is_near};
 
-/// Traces that have rows in two blocks.
+/// Traces that have rows in two blocks, or in several slices of one.
 pub(super) struct Pair {
     shared: Vec<Shared>,
 }
@@ -38,8 +38,8 @@ impl TenantSplits {
         let (mut shared, mut n_left_out) = (Vec::new(), 0);
         for source in served {
             let cut = self.cut(inner, source)?;
-            let stands = |cut: &Shared| !source.erased.contains(&TraceId::from_bytes(cut.id));
-            shared.extend(cut.into_iter().filter(stands));
+            let stands = |cut: &&Shared| !source.erased.contains(&TraceId::from_bytes(cut.id));
+            shared.extend(cut.iter().flat_map(|cut| &cut.shared).filter(stands).copied());
         }
         for (at, newer) in served.iter().enumerate() {
             for older in &served[at + 1..] {
@@ -63,9 +63,18 @@ impl TenantSplits {
         Ok((shared, n_left_out))
     }
 
-    /// Traces of a block that take more bytes than a slice may have, and so lie in several.
-    fn cut(&mut self, inner: &Inner, source: &BlockSource) -> Result<Vec<Shared>, SplitError> {
-        let mut cut = Vec::new();
+    /// Traces of a block that take more bytes than a slice may have, and so lie in several: what the
+    /// block shares with itself. Most have none.
+    fn cut(
+        &mut self,
+        inner: &Inner,
+        source: &BlockSource,
+    ) -> Result<Option<Arc<Pair>>, SplitError> {
+        let key = (source.block.id, source.block.id);
+        if let Some(cut) = self.pairs.get(&key) {
+            return Ok(Some(cut.clone()));
+        }
+        let mut shared = Vec::new();
         for (slice, trace) in source.cut_traces() {
             let id = *trace.as_bytes();
             let mut rows_in = |slice| -> Result<_, SplitError> {
@@ -78,9 +87,14 @@ impl TenantSplits {
                 block_piece(source.block.id, slice, here),
                 block_piece(source.block.id, slice + 1, next),
             ];
-            cut.push(Shared { id, pieces });
+            shared.push(Shared { id, pieces });
         }
-        Ok(cut)
+        if shared.is_empty() {
+            return Ok(None);
+        }
+        let cut = Arc::new(Pair { shared });
+        self.pairs.insert(key, cut.clone());
+        Ok(Some(cut))
     }
 
     /// Slices of two blocks for each trace that they may share.
